@@ -1,0 +1,1 @@
+//! Vector distance kernels, one set per instruction set, chosen once.

@@ -1,0 +1,1 @@
+//! Collections, points, search and the records of what each operation did; synchronous, no network.
