@@ -1,3 +1,112 @@
-//! Entry point.
+//! `cargo x`: the one entry for developers, the same commands that continuous integration runs.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a developer's command line talks to its terminal"
+)]
 
-fn main() {}
+use std::process::ExitCode;
+
+mod check;
+mod command;
+mod consumers;
+mod generate;
+mod test;
+mod tidy;
+
+/// One thing `cargo x` can do.
+struct Task {
+    name: &'static str,
+    arguments: &'static str,
+    help: &'static str,
+    run: fn(&[String]) -> Result<(), String>,
+}
+
+const TASKS: &[Task] = &[
+    Task {
+        name: "check",
+        arguments: "",
+        help: "formatting, clippy, tidy, and whether the generated files are fresh",
+        run: check::run,
+    },
+    Task {
+        name: "test",
+        arguments: "",
+        help: "every test, the loom models, then Prometheus and its tools on a live server",
+        run: test::run,
+    },
+    Task {
+        name: "bench",
+        arguments: "NAME [--json] [--data DIR]",
+        help: "one benchmark in the release profile; without NAME, the list of them",
+        run: bench,
+    },
+    Task {
+        name: "gen",
+        arguments: "[--check]",
+        help: "write docs/metrics.md and docs/config.md from the code, or only compare",
+        run: generate::run,
+    },
+    Task {
+        name: "run",
+        arguments: "[SERVE OPTIONS]",
+        help: "omendb serve in the release profile",
+        run: serve,
+    },
+    Task {
+        name: "tidy",
+        arguments: "",
+        help: "which crate may use which, file headers, module names, links, machine paths",
+        run: tidy::run,
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let name = arguments.first().map_or("help", String::as_str);
+    if matches!(name, "help" | "--help" | "-h") {
+        println!("{}", help());
+        return ExitCode::SUCCESS;
+    }
+    let Some(task) = TASKS.iter().find(|task| task.name == name) else {
+        eprintln!("unknown command '{name}'\n\n{}", help());
+        return ExitCode::from(64);
+    };
+    match (task.run)(&arguments[1..]) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("cargo x {name}: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() -> String {
+    let mut text = "cargo x COMMAND\n".to_owned();
+    for task in TASKS {
+        let call = format!("{} {}", task.name, task.arguments);
+        text.push_str(&format!("\n  {call:<34} {}", task.help));
+    }
+    text
+}
+
+/// Benchmarks are a crate of their own, always optimised, so that `cargo x check` need not build what they compare.
+fn bench(arguments: &[String]) -> Result<(), String> {
+    command::cargo(&["run", "--release", "--quiet", "--package", "omendb-bench", "--"])
+        .args(arguments)
+        .run()
+}
+
+fn serve(arguments: &[String]) -> Result<(), String> {
+    command::cargo(&["run", "--release", "--package", "omendb", "--", "serve"])
+        .args(arguments)
+        .run()
+}
+
+/// Refuses arguments for a command that takes none: a misspelt option must not look as if it had worked.
+fn no_arguments(arguments: &[String]) -> Result<(), String> {
+    match arguments.first() {
+        None => Ok(()),
+        Some(unknown) => Err(format!("unknown argument '{unknown}'")),
+    }
+}

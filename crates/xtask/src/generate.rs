@@ -1,0 +1,37 @@
+//! `cargo x gen`: documents that the code writes, so that they cannot disagree with it.
+
+use crate::command::{self, cargo};
+
+/// A generated file and the `omendb` arguments that print it.
+const FILES: &[(&str, &[&str])] = &[
+    ("docs/metrics.md", &["metrics", "--markdown"]),
+    ("docs/config.md", &["config", "--markdown"]),
+];
+
+/// Writes the files, or with `--check` only tells which are stale.
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    let check = match arguments {
+        [] => false,
+        [only] if only == "--check" => true,
+        _ => return Err(format!("unknown arguments {arguments:?}")),
+    };
+    let mut stale = Vec::new();
+    for (path, print) in FILES {
+        let fresh = cargo(&["run", "--quiet", "--package", "omendb", "--"])
+            .args(print)
+            .output()?;
+        let file = command::root().join(path);
+        if std::fs::read_to_string(&file).is_ok_and(|text| text == fresh) {
+            continue;
+        }
+        stale.push(*path);
+        if !check {
+            std::fs::write(&file, fresh).map_err(|error| format!("writing {path}: {error}"))?;
+            println!("wrote {path}");
+        }
+    }
+    if check && !stale.is_empty() {
+        return Err(format!("stale: {}; `cargo x gen` writes them", stale.join(", ")));
+    }
+    Ok(())
+}
