@@ -80,7 +80,12 @@ impl Kernels {
 
     /// Every set this processor can run, widest first; the scalar one is last.
     pub fn usable() -> Vec<&'static Self> {
-        vec![&SCALAR]
+        #[cfg(target_arch = "x86_64")]
+        let mut sets = crate::x86::usable();
+        #[cfg(not(target_arch = "x86_64"))]
+        let mut sets = Vec::new();
+        sets.push(&SCALAR);
+        sets
     }
 
     /// Whose code this is, for `omendb_engine_kernel_info`: other providers may come to stand beside ours.

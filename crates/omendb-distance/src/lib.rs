@@ -34,6 +34,8 @@ mod distance;
 mod kernels;
 mod normalize;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use distance::Distance;
 pub use kernels::{Kernels, MAX_I8_DIMENSION, error_bound};

@@ -1,0 +1,121 @@
+//! f32 kernels on 256-bit registers with fused multiply-add.
+
+#![expect(unsafe_code, reason = "vector loads")]
+
+use super::{BLOCK, DOT, L2, MANHATTAN, split_block};
+use crate::kernels::F32Table;
+use std::arch::x86_64::{
+    __m256, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehdup_ps, _mm_movehl_ps, _mm256_add_ps,
+    _mm256_andnot_ps, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_set1_ps, _mm256_setzero_ps, _mm256_sub_ps,
+};
+
+/// f32 elements in a register.
+pub(super) const LANES: usize = 8;
+
+pub(super) static TABLE: F32Table = F32Table {
+    dot: pair::<DOT>,
+    l2_squared: pair::<L2>,
+    manhattan: pair::<MANHATTAN>,
+    dot_rows: rows::<DOT>,
+    l2_squared_rows: rows::<L2>,
+    manhattan_rows: rows::<MANHATTAN>,
+};
+
+#[target_feature(enable = "avx2,fma")]
+fn pair<const TERM: u8>(a: &[f32], b: &[f32]) -> f32 {
+    let [sum] = block::<TERM, 1>(a, [b]);
+    sum
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn rows<const TERM: u8>(query: &[f32], rows: &[f32], out: &mut [f32]) {
+    let dimension = query.len();
+    let (block_sums, rest_sums) = out.as_chunks_mut::<BLOCK>();
+    let (blocks, rest) = rows.split_at(block_sums.len() * BLOCK * dimension);
+    for (rows, sums) in blocks.chunks_exact(BLOCK * dimension).zip(block_sums) {
+        *sums = block::<TERM, BLOCK>(query, split_block(rows, dimension));
+    }
+    for (row, sum) in rest.chunks_exact(dimension).zip(rest_sums) {
+        *sum = pair::<TERM>(query, row);
+    }
+}
+
+/// The sums of `query` with each of `ROWS` rows of its length.
+///
+/// Each row has two sums, of the even and of the odd registers, whatever `ROWS` is: that makes a row's result
+/// independent of the rows beside it.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn block<const TERM: u8, const ROWS: usize>(query: &[f32], rows: [&[f32]; ROWS]) -> [f32; ROWS] {
+    let (query_chunks, query_tail) = query.as_chunks::<LANES>();
+    let full = query_chunks.len();
+    let chunks: [&[[f32; LANES]]; ROWS] = rows.map(|row| &row.as_chunks().0[..full]);
+    let mut even = [_mm256_setzero_ps(); ROWS];
+    let mut odd = [_mm256_setzero_ps(); ROWS];
+    let mut at = 0;
+    while at + 1 < full {
+        let (query_even, query_odd) = (load(&query_chunks[at]), load(&query_chunks[at + 1]));
+        for row in 0..ROWS {
+            even[row] = add_term::<TERM>(even[row], query_even, load(&chunks[row][at]));
+            odd[row] = add_term::<TERM>(odd[row], query_odd, load(&chunks[row][at + 1]));
+        }
+        at += 2;
+    }
+    if at < full {
+        let query = load(&query_chunks[at]);
+        for row in 0..ROWS {
+            even[row] = add_term::<TERM>(even[row], query, load(&chunks[row][at]));
+        }
+    }
+    if !query_tail.is_empty() {
+        let query = load(&padded(query_tail));
+        for row in 0..ROWS {
+            odd[row] = add_term::<TERM>(odd[row], query, load(&padded(rows[row].as_chunks::<LANES>().1)));
+        }
+    }
+    std::array::from_fn(|row| horizontal_sum_256(_mm256_add_ps(even[row], odd[row])))
+}
+
+/// `sum` plus the term of each pair of lanes.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn add_term<const TERM: u8>(sum: __m256, a: __m256, b: __m256) -> __m256 {
+    match TERM {
+        DOT => _mm256_fmadd_ps(a, b, sum),
+        L2 => {
+            let difference = _mm256_sub_ps(a, b);
+            _mm256_fmadd_ps(difference, difference, sum)
+        }
+        _ => {
+            let sign_bit = _mm256_set1_ps(-0.0);
+            _mm256_add_ps(sum, _mm256_andnot_ps(sign_bit, _mm256_sub_ps(a, b)))
+        }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn load(chunk: &[f32; LANES]) -> __m256 {
+    // SAFETY: reads 32 bytes, and the argument's type is an array of 8 f32.
+    unsafe { _mm256_loadu_ps(chunk.as_ptr()) }
+}
+
+/// Up to 7 elements and zeros, which add nothing to any of the sums.
+#[inline]
+fn padded(tail: &[f32]) -> [f32; LANES] {
+    let mut chunk = [0.0; LANES];
+    for (lane, &element) in chunk.iter_mut().zip(tail) {
+        *lane = element;
+    }
+    chunk
+}
+
+/// The sum of all lanes, by halves, in a fixed order.
+#[target_feature(enable = "avx2")]
+#[inline]
+pub(super) fn horizontal_sum_256(lanes: __m256) -> f32 {
+    let four = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps::<1>(lanes));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
