@@ -1,1 +1,36 @@
 //! Collections, points, search and the records of what each operation did; synchronous, no network.
+//!
+//! [`Engine::open`] takes a data directory; [`Engine::load`] reads it. A [`Collection`] takes [`WriteBatch`]es, which
+//! are durable and visible when they are acknowledged; a [`Worker`] searches collections on snapshots that no writer
+//! disturbs. What an operation did comes back with it, as [`SearchStats`] or [`WriteStats`].
+
+pub mod config;
+pub mod limits;
+
+mod collection;
+mod engine;
+mod error;
+mod health;
+mod id;
+mod ledger;
+mod payload;
+mod point;
+mod search;
+mod stats;
+mod worker;
+mod write;
+
+pub use collection::{Collection, CollectionInfo, CollectionStatus};
+pub use config::{CollectionConfig, VectorConfig};
+pub use engine::{Engine, EngineOptions, LoadProgress, LoadReport};
+pub use error::{Error, ErrorKind};
+pub use health::EngineHealth;
+pub use id::{PointId, Uuid};
+pub use ledger::Component;
+pub use omendb_distance::Distance;
+pub use payload::{Fields, List, Payload, PayloadEncoder, PayloadPath, PayloadSelector, Value, ValueRef};
+pub use point::{Point, Record, VectorSelector, Vectors};
+pub use search::{Hit, Query, SearchRequest, SearchResponse};
+pub use stats::{Plan, SearchStats};
+pub use worker::Worker;
+pub use write::{Operation, WriteBatch, WriteOutcome, WriteStats};

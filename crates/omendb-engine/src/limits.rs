@@ -1,0 +1,26 @@
+//! Every upper bound of the engine, in one place. Beyond one of them an operation is refused, with the value named.
+
+/// Elements of one vector.
+pub const MAX_DIMENSION: usize = 65_536;
+/// Named vectors of one collection: presence is kept as one bit each in a word.
+pub const MAX_VECTORS_PER_COLLECTION: usize = 32;
+/// Bytes of a collection's or a vector's name.
+pub const MAX_NAME_BYTES: usize = 255;
+/// Collections of one engine; the metrics' bound on `db_id` is lower and separate.
+pub const MAX_COLLECTIONS: usize = 10_000;
+/// Points, alive or not yet compacted, of one collection: slots are 32 bits, and one value is kept back.
+pub const MAX_SLOTS: usize = u32::MAX as usize;
+/// Points of one write batch, over all its operations; also the ids of its deletions.
+pub const MAX_POINTS_PER_BATCH: usize = 100_000;
+/// Bytes of one write batch as it is written to the log.
+pub const MAX_BATCH_BYTES: usize = 64 << 20;
+/// Bytes of one point's encoded payload.
+pub const MAX_PAYLOAD_BYTES: usize = 8 << 20;
+/// Nesting of lists and objects in a payload.
+pub const MAX_PAYLOAD_DEPTH: usize = 64;
+/// Hits of one search, `offset` included: what the heap of one query may hold.
+pub const MAX_SEARCH_DEPTH: usize = 1 << 20;
+/// Points of one page of a scroll, and ids of one retrieval.
+pub const MAX_PAGE: usize = 1 << 20;
+/// Keys of one payload path.
+pub const MAX_PATH_KEYS: usize = 32;

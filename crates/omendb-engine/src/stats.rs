@@ -1,0 +1,54 @@
+//! What a search did: one plain record, filled by the work itself and read by metrics, explain, slow log and probe.
+
+/// How a search was answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Plan {
+    /// Every point compared: the answer is exact.
+    #[default]
+    Exact,
+}
+
+impl Plan {
+    /// The plan's name in an explanation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+        }
+    }
+}
+
+/// What one search did and what it took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SearchStats {
+    /// How it was answered.
+    pub plan: Plan,
+    /// The sequence number of the snapshot it read.
+    pub sequence: u64,
+    /// Distances computed, those to deleted points in a scanned chunk included.
+    pub distance_computations: u64,
+    /// Bytes of vectors read to compute them.
+    pub bytes_touched: u64,
+    /// Vector elements processed, and those of them in full vector registers.
+    pub elements: u64,
+    /// See `elements`.
+    pub elements_in_full_vectors: u64,
+    /// Chunks scanned.
+    pub chunks: u64,
+    /// Candidates that entered the top-k heap.
+    pub heap_pushes: u64,
+    /// Hits returned.
+    pub hits: u64,
+    /// Nanoseconds to check the request, take the snapshot and prepare the query.
+    pub prepare_ns: u64,
+    /// Nanoseconds to find the best candidates.
+    pub scan_ns: u64,
+    /// Nanoseconds to gather ids, payloads and vectors of the hits.
+    pub gather_ns: u64,
+}
+
+impl SearchStats {
+    /// Nanoseconds from the granted start to hits ready: the sum of the stages.
+    pub fn total_ns(&self) -> u64 {
+        self.prepare_ns + self.scan_ns + self.gather_ns
+    }
+}

@@ -1,0 +1,69 @@
+//! What a client asks to be written, and what became of it.
+
+use crate::{Point, PointId};
+
+/// Operations that become durable and visible together, or not at all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WriteBatch {
+    /// In the order they take effect.
+    pub operations: Vec<Operation>,
+}
+
+/// One change of a collection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// Inserts points, or replaces those whose ids exist. Of two with one id the later wins.
+    Upsert(Vec<Point>),
+    /// Deletes points; ids that do not exist are passed over.
+    Delete(Vec<PointId>),
+}
+
+impl WriteBatch {
+    /// A batch of one upsert.
+    pub fn upsert(points: Vec<Point>) -> Self {
+        Self {
+            operations: vec![Operation::Upsert(points)],
+        }
+    }
+
+    /// A batch of one deletion.
+    pub fn delete(ids: Vec<PointId>) -> Self {
+        Self {
+            operations: vec![Operation::Delete(ids)],
+        }
+    }
+}
+
+/// A write that is durable and visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteOutcome {
+    /// Its place in the collection's log: greater than that of every write acknowledged before it was submitted.
+    pub sequence: u64,
+    /// What it did.
+    pub stats: WriteStats,
+}
+
+/// What one write batch did and what it took. Durations are of the whole commit it shared with `batches - 1` others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteStats {
+    /// Points upserted, those that replaced one included.
+    pub points_upserted: u64,
+    /// Upserts that replaced a point.
+    pub points_replaced: u64,
+    /// Points deleted; ids that did not exist not counted.
+    pub points_deleted: u64,
+    /// Vectors stored: a point of a collection with named vectors has several.
+    pub vectors_written: u64,
+    /// Bytes of this batch in the log.
+    pub log_bytes: u64,
+    /// Write batches in the commit.
+    pub batches: u64,
+    /// Nanoseconds from submission until the commit began.
+    pub wait_ns: u64,
+    /// Nanoseconds to resolve and apply the commit to memory.
+    pub apply_ns: u64,
+    /// Nanoseconds to write it to the log.
+    pub append_ns: u64,
+    /// Nanoseconds of the fsync that made it durable.
+    pub fsync_ns: u64,
+}
