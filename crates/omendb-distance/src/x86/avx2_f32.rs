@@ -1,13 +1,13 @@
 //! f32 kernels on 256-bit registers with fused multiply-add.
 
-#![expect(unsafe_code, reason = "vector loads")]
+#![expect(unsafe_code, reason = "vector loads and stores")]
 
-use super::{BLOCK, DOT, L2, MANHATTAN, split_block};
+use super::{BLOCK, DOT, L2, MANHATTAN, prefetch, prefetch_start, split_block};
 use crate::kernels::F32Table;
 use std::arch::x86_64::{
-    __m256, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehdup_ps, _mm_movehl_ps, _mm256_add_ps,
-    _mm256_andnot_ps, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_set1_ps, _mm256_setzero_ps, _mm256_sub_ps,
+    __m128, __m256, _mm_add_ps, _mm_hadd_ps, _mm_storeu_ps, _mm256_add_ps, _mm256_andnot_ps,
+    _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps,
+    _mm256_setzero_ps, _mm256_sub_ps,
 };
 
 /// f32 elements in a register.
@@ -53,10 +53,14 @@ fn block<const TERM: u8, const ROWS: usize>(query: &[f32], rows: [&[f32]; ROWS])
     let chunks: [&[[f32; LANES]]; ROWS] = rows.map(|row| &row.as_chunks().0[..full]);
     let mut even = [_mm256_setzero_ps(); ROWS];
     let mut odd = [_mm256_setzero_ps(); ROWS];
+    let ahead = prefetch_start(rows[0]);
     let mut at = 0;
     while at + 1 < full {
         let (query_even, query_odd) = (load(&query_chunks[at]), load(&query_chunks[at + 1]));
         for row in 0..ROWS {
+            if ROWS > 1 {
+                prefetch(ahead, (at * ROWS + row * 2) * size_of::<[f32; LANES]>());
+            }
             even[row] = add_term::<TERM>(even[row], query_even, load(&chunks[row][at]));
             odd[row] = add_term::<TERM>(odd[row], query_odd, load(&chunks[row][at + 1]));
         }
@@ -74,7 +78,12 @@ fn block<const TERM: u8, const ROWS: usize>(query: &[f32], rows: [&[f32]; ROWS])
             odd[row] = add_term::<TERM>(odd[row], query, load(&padded(rows[row].as_chunks::<LANES>().1)));
         }
     }
-    std::array::from_fn(|row| horizontal_sum_256(_mm256_add_ps(even[row], odd[row])))
+    let quarters = std::array::from_fn(|row| {
+        let sum = _mm256_add_ps(even[row % ROWS], odd[row % ROWS]);
+        fold_256(sum)
+    });
+    let sums = horizontal_sums(quarters);
+    std::array::from_fn(|row| sums[row])
 }
 
 /// `sum` plus the term of each pair of lanes.
@@ -111,11 +120,21 @@ fn padded(tail: &[f32]) -> [f32; LANES] {
     chunk
 }
 
-/// The sum of all lanes, by halves, in a fixed order.
+/// The upper half added to the lower.
 #[target_feature(enable = "avx2")]
 #[inline]
-pub(super) fn horizontal_sum_256(lanes: __m256) -> f32 {
-    let four = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps::<1>(lanes));
-    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+pub(super) fn fold_256(lanes: __m256) -> __m128 {
+    _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps::<1>(lanes))
+}
+
+/// The sum of each register's lanes, in an order that is the same for all four.
+#[target_feature(enable = "avx2")]
+#[inline]
+pub(super) fn horizontal_sums(rows: [__m128; BLOCK]) -> [f32; BLOCK] {
+    let [a, b, c, d] = rows;
+    let sums = _mm_hadd_ps(_mm_hadd_ps(a, b), _mm_hadd_ps(c, d));
+    let mut out = [0.0; BLOCK];
+    // SAFETY: writes 16 bytes, and `out` is an array of 4 f32.
+    unsafe { _mm_storeu_ps(out.as_mut_ptr(), sums) }
+    out
 }

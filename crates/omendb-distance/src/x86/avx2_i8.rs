@@ -3,12 +3,12 @@
 //! Bytes widen to i16; `vpmaddwd` multiplies and adds neighbours into i32 lanes. Differences (at most 255) and products
 //! (at most 2^14) fit. Lanes wrap modulo 2^32, which is exact because the final result fits (`MAX_I8_DIMENSION`).
 
-#![expect(unsafe_code, reason = "vector loads")]
+#![expect(unsafe_code, reason = "vector loads and stores")]
 
-use super::{BLOCK, DOT, L2, split_block};
+use super::{BLOCK, DOT, L2, prefetch, prefetch_start, split_block};
 use crate::kernels::I8Table;
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_add_epi32, _mm_cvtsi128_si32, _mm_loadu_si128, _mm_shuffle_epi32, _mm256_add_epi32,
+    __m128i, __m256i, _mm_add_epi32, _mm_hadd_epi32, _mm_loadu_si128, _mm_storeu_si128, _mm256_add_epi32,
     _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_extracti128_si256, _mm256_madd_epi16,
     _mm256_setzero_si256, _mm256_sub_epi16,
 };
@@ -69,8 +69,12 @@ fn block<const TERM: u8, const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS]) -
     let full = query_chunks.len();
     let chunks: [&[[i8; LANES]]; ROWS] = rows.map(|row| &row.as_chunks().0[..full]);
     let mut sums = [_mm256_setzero_si256(); ROWS];
+    let ahead = prefetch_start(rows[0]);
     for at in 0..full {
         let query = load(&query_chunks[at]);
+        if ROWS > 1 {
+            prefetch(ahead, at * size_of::<[[i8; LANES]; BLOCK]>());
+        }
         for row in 0..ROWS {
             sums[row] = add_term::<TERM>(sums[row], query, load(&chunks[row][at]));
         }
@@ -81,7 +85,8 @@ fn block<const TERM: u8, const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS]) -
             sums[row] = add_term::<TERM>(sums[row], query, load(&padded(rows[row].as_chunks::<LANES>().1)));
         }
     }
-    sums.map(|sum| horizontal_sum(sum))
+    let sums = horizontal_sums(std::array::from_fn(|row| fold_256(sums[row % ROWS])));
+    std::array::from_fn(|row| sums[row])
 }
 
 /// `sums` plus the terms of 16 pairs, two to a lane.
@@ -115,13 +120,24 @@ fn padded(tail: &[i8]) -> [i8; LANES] {
     chunk
 }
 
+/// The upper half added to the lower.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn horizontal_sum(lanes: __m256i) -> i32 {
-    let four = _mm_add_epi32(
+pub(super) fn fold_256(lanes: __m256i) -> __m128i {
+    _mm_add_epi32(
         _mm256_castsi256_si128(lanes),
         _mm256_extracti128_si256::<1>(lanes),
-    );
-    let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b_11_10_11_10>(four));
-    _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b_01_01_01_01>(two)))
+    )
+}
+
+/// The sum of each register's lanes.
+#[target_feature(enable = "avx2")]
+#[inline]
+pub(super) fn horizontal_sums(rows: [__m128i; BLOCK]) -> [i32; BLOCK] {
+    let [a, b, c, d] = rows;
+    let sums = _mm_hadd_epi32(_mm_hadd_epi32(a, b), _mm_hadd_epi32(c, d));
+    let mut out = [0; BLOCK];
+    // SAFETY: writes 16 bytes, and `out` is an array of 4 i32.
+    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast::<__m128i>(), sums) }
+    out
 }

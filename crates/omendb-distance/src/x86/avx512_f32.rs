@@ -2,13 +2,13 @@
 
 #![expect(unsafe_code, reason = "vector loads")]
 
-use super::avx2_f32::horizontal_sum_256;
-use super::{BLOCK, DOT, L2, MANHATTAN, split_block};
+use super::avx2_f32::{fold_256, horizontal_sums};
+use super::{BLOCK, DOT, L2, MANHATTAN, prefetch, prefetch_start, split_block};
 use crate::kernels::F32Table;
 use std::arch::x86_64::{
-    __m512, __mmask16, _mm256_add_ps, _mm256_castpd_ps, _mm512_abs_ps, _mm512_add_ps, _mm512_castps_pd,
-    _mm512_castps512_ps256, _mm512_extractf64x4_pd, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps,
-    _mm512_setzero_ps, _mm512_sub_ps,
+    __m128, __m512, __mmask16, _mm256_add_ps, _mm256_castpd_ps, _mm512_abs_ps, _mm512_add_ps,
+    _mm512_castps_pd, _mm512_castps512_ps256, _mm512_extractf64x4_pd, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_maskz_loadu_ps, _mm512_setzero_ps, _mm512_sub_ps,
 };
 
 /// f32 elements in a register.
@@ -54,10 +54,15 @@ fn block<const TERM: u8, const ROWS: usize>(query: &[f32], rows: [&[f32]; ROWS])
     let chunks: [&[[f32; LANES]]; ROWS] = rows.map(|row| &row.as_chunks().0[..full]);
     let mut even = [_mm512_setzero_ps(); ROWS];
     let mut odd = [_mm512_setzero_ps(); ROWS];
+    let ahead = prefetch_start(rows[0]);
     let mut at = 0;
     while at + 1 < full {
         let (query_even, query_odd) = (load(&query_chunks[at]), load(&query_chunks[at + 1]));
         for row in 0..ROWS {
+            if ROWS > 1 {
+                prefetch(ahead, (at * ROWS + row * 2) * size_of::<[f32; LANES]>());
+                prefetch(ahead, (at * ROWS + row * 2 + 1) * size_of::<[f32; LANES]>());
+            }
             even[row] = add_term::<TERM>(even[row], query_even, load(&chunks[row][at]));
             odd[row] = add_term::<TERM>(odd[row], query_odd, load(&chunks[row][at + 1]));
         }
@@ -75,7 +80,9 @@ fn block<const TERM: u8, const ROWS: usize>(query: &[f32], rows: [&[f32]; ROWS])
             odd[row] = add_term::<TERM>(odd[row], query, load_tail(rows[row].as_chunks::<LANES>().1));
         }
     }
-    std::array::from_fn(|row| horizontal_sum(_mm512_add_ps(even[row], odd[row])))
+    let quarters = std::array::from_fn(|row| fold(_mm512_add_ps(even[row % ROWS], odd[row % ROWS])));
+    let sums = horizontal_sums(quarters);
+    std::array::from_fn(|row| sums[row])
 }
 
 /// `sum` plus the term of each pair of lanes.
@@ -108,11 +115,11 @@ fn load_tail(tail: &[f32]) -> __m512 {
     unsafe { _mm512_maskz_loadu_ps(present, tail.as_ptr()) }
 }
 
-/// The sum of all lanes, by halves: the order is fixed, unlike that of `_mm512_reduce_add_ps`.
+/// The upper three quarters added to the lowest, in a fixed order, unlike `_mm512_reduce_add_ps`.
 #[target_feature(enable = "avx512f,avx2")]
 #[inline]
-fn horizontal_sum(lanes: __m512) -> f32 {
+fn fold(lanes: __m512) -> __m128 {
     let low = _mm512_castps512_ps256(lanes);
     let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(lanes)));
-    horizontal_sum_256(_mm256_add_ps(low, high))
+    fold_256(_mm256_add_ps(low, high))
 }

@@ -9,12 +9,14 @@
 
 #![expect(unsafe_code, reason = "vector loads")]
 
-use super::{BLOCK, split_block};
+use super::avx2_i8::{fold_256, horizontal_sums};
+use super::{BLOCK, prefetch, prefetch_start, split_block};
 use crate::kernels::I8Table;
 use std::arch::x86_64::{
-    __m256i, __m512i, __mmask64, _mm256_loadu_si256, _mm512_castsi512_si256, _mm512_cvtepi8_epi16,
-    _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_loadu_si512, _mm512_maskz_loadu_epi8,
-    _mm512_reduce_add_epi32, _mm512_set1_epi8, _mm512_setzero_si512, _mm512_sub_epi16, _mm512_xor_si512,
+    __m256i, __m512i, __mmask64, _mm256_add_epi32, _mm256_loadu_si256, _mm512_castsi512_si256,
+    _mm512_cvtepi8_epi16, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_extracti64x4_epi64,
+    _mm512_loadu_si512, _mm512_maskz_loadu_epi8, _mm512_set1_epi8, _mm512_setzero_si512, _mm512_sub_epi16,
+    _mm512_sub_epi32, _mm512_xor_si512,
 };
 
 /// Elements in a register.
@@ -30,19 +32,19 @@ pub(super) static TABLE: I8Table = I8Table {
     l2_squared_rows,
 };
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
 fn dot(a: &[i8], b: &[i8]) -> i32 {
     let [sum] = dot_block(a, [b]);
     sum
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
 fn l2_squared(a: &[i8], b: &[i8]) -> u32 {
     let [sum] = l2_squared_block(a, [b]);
     sum
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
 fn dot_rows(query: &[i8], rows: &[i8], out: &mut [i32]) {
     let dimension = query.len();
     let (block_sums, rest_sums) = out.as_chunks_mut::<BLOCK>();
@@ -55,7 +57,7 @@ fn dot_rows(query: &[i8], rows: &[i8], out: &mut [i32]) {
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
 fn l2_squared_rows(query: &[i8], rows: &[i8], out: &mut [u32]) {
     let dimension = query.len();
     let (block_sums, rest_sums) = out.as_chunks_mut::<BLOCK>();
@@ -69,7 +71,7 @@ fn l2_squared_rows(query: &[i8], rows: &[i8], out: &mut [u32]) {
 }
 
 /// The dot products of `query` with each of `ROWS` rows of its length.
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
 #[inline]
 fn dot_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS]) -> [i32; ROWS] {
     let (query_chunks, query_tail) = query.as_chunks::<LANES>();
@@ -78,11 +80,15 @@ fn dot_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS]) -> [i32; ROWS
     let top_bits = _mm512_set1_epi8(i8::MIN);
     let mut sums = [_mm512_setzero_si512(); ROWS];
     let mut excess = _mm512_setzero_si512();
+    let ahead = prefetch_start(rows[0]);
     for at in 0..full {
         let query = load(&query_chunks[at]);
         // As an unsigned byte, a lone top bit is the 128 that was added to each element of the rows.
         excess = _mm512_dpbusd_epi32(excess, top_bits, query);
         for row in 0..ROWS {
+            if ROWS > 1 {
+                prefetch(ahead, (at * ROWS + row) * LANES);
+            }
             let unsigned = _mm512_xor_si512(load(&chunks[row][at]), top_bits);
             sums[row] = _mm512_dpbusd_epi32(sums[row], unsigned, query);
         }
@@ -95,21 +101,26 @@ fn dot_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS]) -> [i32; ROWS
             sums[row] = _mm512_dpbusd_epi32(sums[row], unsigned, query);
         }
     }
-    let excess = _mm512_reduce_add_epi32(excess);
-    sums.map(|sum| _mm512_reduce_add_epi32(sum).wrapping_sub(excess))
+    // Lane by lane, so that one horizontal sum serves both.
+    let sums = sums.map(|sum| _mm512_sub_epi32(sum, excess));
+    horizontal_sums_512(sums)
 }
 
 /// The squared distances of `query` from each of `ROWS` rows of its length.
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
 #[inline]
 fn l2_squared_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS]) -> [u32; ROWS] {
     let (query_chunks, query_tail) = query.as_chunks::<WIDE_LANES>();
     let full = query_chunks.len();
     let chunks: [&[[i8; WIDE_LANES]]; ROWS] = rows.map(|row| &row.as_chunks().0[..full]);
     let mut sums = [_mm512_setzero_si512(); ROWS];
+    let ahead = prefetch_start(rows[0]);
     for at in 0..full {
         let query = load_wide(&query_chunks[at]);
         for row in 0..ROWS {
+            if ROWS > 1 && row % 2 == 0 {
+                prefetch(ahead, (at * ROWS + row) * WIDE_LANES);
+            }
             let difference = _mm512_sub_epi16(query, load_wide(&chunks[row][at]));
             sums[row] = _mm512_dpwssd_epi32(sums[row], difference, difference);
         }
@@ -121,7 +132,7 @@ fn l2_squared_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS]) -> [u3
             sums[row] = _mm512_dpwssd_epi32(sums[row], difference, difference);
         }
     }
-    sums.map(|sum| _mm512_reduce_add_epi32(sum).cast_unsigned())
+    horizontal_sums_512(sums).map(i32::cast_unsigned)
 }
 
 #[target_feature(enable = "avx512f")]
@@ -153,4 +164,19 @@ fn load_wide(chunk: &[i8; WIDE_LANES]) -> __m512i {
 #[inline]
 fn load_wide_tail(tail: &[i8]) -> __m512i {
     _mm512_cvtepi8_epi16(_mm512_castsi512_si256(load_tail(tail)))
+}
+
+/// The sum of each register's lanes.
+#[target_feature(enable = "avx512f,avx2")]
+#[inline]
+fn horizontal_sums_512<const ROWS: usize>(rows: [__m512i; ROWS]) -> [i32; ROWS] {
+    let sums = horizontal_sums(std::array::from_fn(|row| {
+        let lanes = rows[row % ROWS];
+        let (low, high) = (
+            _mm512_castsi512_si256(lanes),
+            _mm512_extracti64x4_epi64::<1>(lanes),
+        );
+        fold_256(_mm256_add_epi32(low, high))
+    }));
+    std::array::from_fn(|row| sums[row])
 }

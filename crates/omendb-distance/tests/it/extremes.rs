@@ -78,7 +78,7 @@ fn sums_beyond_f32_are_infinite() {
 
 #[test]
 fn norm_and_cosine_hold_where_squares_do_not() {
-    for scale in [f32::MIN_POSITIVE, 1e-45, 1e-25, 1.0, 1e25, 3e37] {
+    for scale in [f32::MIN_POSITIVE, 1e-45, 1e-25, 3e-22, 1e-20, 1.0, 1e25, 3e37] {
         for length in [1, 4, 16, 64] {
             let a = vec![scale; length];
             let opposite = vec![-scale; length];
