@@ -1,0 +1,244 @@
+//! The real consumers read what we export: promtool, Prometheus itself, and the strict OpenMetrics parser of its client.
+//!
+//! `cargo x test` fetches them and names them in the environment; without it these tests say that they did not run.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::server::{Directory, Server, create_collection, upsert};
+
+/// Says on stdout, past the test runner's capture, that a test could not run; `cargo x test` counts these lines.
+pub(crate) fn skipped(what: &str) {
+    let line = format!("skipped: {what}\n");
+    std::io::stdout()
+        .write_all(line.as_bytes())
+        .expect("stdout takes a line");
+}
+
+/// The program that `cargo x test` put into the environment.
+fn provided(variable: &str) -> Option<PathBuf> {
+    let program = std::env::var_os(variable).map(PathBuf::from);
+    if program.is_none() {
+        skipped(&format!(
+            "{variable} is not set; `cargo x test` fetches what it names"
+        ));
+    }
+    program
+}
+
+/// A server with credentials, data and traffic of every sort; the second value is a token that may only read metrics.
+fn busy_server() -> (Server, String) {
+    let directory = Directory::new();
+    let admin = directory.token("admin", &["--permission", "admin"]);
+    let scraper = directory.token("prometheus", &["--permission", "metrics:read"]);
+    let server = Server::start_in(&directory, &[]);
+    let mut client = server.client_with(&admin);
+    create_collection(&mut client, "c", "Cosine");
+    // Characters that need escaping in a label, if the name is allowed at all.
+    let strange = r#"/collections/a%22b%5Cc"#;
+    client.put(strange, &json!({"vectors": {"size": 4, "distance": "Dot"}}));
+    upsert(&mut client, "c", 0..50);
+    queries(&mut client, 20);
+    client.get("/no/such/route");
+    (server, scraper)
+}
+
+fn queries(client: &mut Client, count: u64) {
+    for number in 0..count {
+        let body = json!({"query": [number, 1, 2, 3], "limit": 5});
+        assert_eq!(client.post("/collections/c/points/query", &body).status, 200);
+    }
+}
+
+/// Gives `input` to a program's stdin and returns what it printed; it must succeed.
+fn filter(mut command: Command, input: &[u8]) -> String {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| unreachable!("{command:?}: {error}"));
+    child
+        .stdin
+        .take()
+        .expect("stdin is piped")
+        .write_all(input)
+        .expect("the program reads its input");
+    let output = child.wait_with_output().expect("the program can be waited for");
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    assert!(
+        output.status.success(),
+        "{command:?} refuses the page ({}):\n{printed}",
+        output.status
+    );
+    printed
+}
+
+#[test]
+fn promtool_accepts_the_page_without_a_remark() {
+    let Some(promtool) = provided("OMENDB_TEST_PROMTOOL") else {
+        return;
+    };
+    let (server, token) = busy_server();
+    let page = server.client_with(&token).get("/metrics");
+    assert_eq!(page.status, 200, "{}", page.text());
+    let mut command = Command::new(promtool);
+    command.args(["check", "metrics"]);
+    let remarks = filter(command, &page.body);
+    assert_eq!(remarks.trim(), "", "promtool has remarks");
+}
+
+/// Parses stdin strictly and prints the number of families and of samples.
+const PARSE_OPENMETRICS: &str = "
+import sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+families = list(text_string_to_metric_families(sys.stdin.read()))
+assert len({family.name for family in families}) == len(families), 'a family appears twice'
+print(len(families), sum(len(family.samples) for family in families))
+";
+
+#[test]
+fn the_strict_openmetrics_parser_reads_every_family() {
+    let Some(python) = provided("OMENDB_TEST_PYTHON") else {
+        return;
+    };
+    let (server, token) = busy_server();
+    let accept = [("accept", "application/openmetrics-text; version=1.0.0")];
+    let page = server.client_with(&token).send("GET", "/metrics", &accept, b"");
+    assert!(page.text().ends_with("# EOF\n"));
+    let mut command = Command::new(python);
+    command.args(["-c", PARSE_OPENMETRICS]);
+    let counts = filter(command, &page.body);
+    let counts: Vec<usize> = counts
+        .split_whitespace()
+        .map(|count| count.parse().expect("a number"))
+        .collect();
+    let lines = page.text().lines();
+    let samples = lines.clone().filter(|line| !line.starts_with('#')).count();
+    let families = lines.filter(|line| line.starts_with("# TYPE ")).count();
+    assert_eq!(
+        counts,
+        [families, samples],
+        "families and samples read, against those on the page"
+    );
+}
+
+/// A Prometheus on loopback that scrapes one server every second; stopped with the test.
+struct Prometheus {
+    child: Child,
+    client: Client,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Prometheus {
+    /// Starts it with its configuration, storage and log in the server's directory.
+    fn start(program: PathBuf, server: &Server, token: &str) -> Self {
+        let directory = server.directory.path();
+        let configuration = json!({
+            "global": {"scrape_interval": "1s"},
+            "scrape_configs": [{
+                "job_name": "omendb",
+                "authorization": {"credentials": token},
+                "static_configs": [{"targets": [server.address().to_string()]}],
+            }],
+        });
+        // JSON is YAML.
+        let file = directory.join("prometheus.yml");
+        std::fs::write(&file, configuration.to_string()).expect("the configuration can be written");
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.expect("loopback has a free port");
+        let log = std::fs::File::create(directory.join("prometheus.log")).expect("the log can be made");
+        let child = Command::new(program)
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                directory.join("prometheus").display()
+            ))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("prometheus starts");
+        Self {
+            child,
+            client: Client::new(address),
+        }
+    }
+
+    /// Asks until the answer is one number, for half a minute.
+    fn value(&mut self, query: &str) -> f64 {
+        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let begin = Instant::now();
+        loop {
+            let answer = self
+                .client
+                .try_send("GET", &format!("/api/v1/query?query={encoded}"), &[], b"");
+            let body = answer.map_or(Value::Null, |answer| {
+                serde_json::from_slice(&answer.body).unwrap_or_default()
+            });
+            let value = body["data"]["result"][0]["value"][1]
+                .as_str()
+                .and_then(|value| value.parse().ok());
+            if let Some(value) = value.filter(|value: &f64| value.is_finite()) {
+                return value;
+            }
+            assert!(
+                begin.elapsed() < Duration::from_secs(30),
+                "no answer to {query}: {body}"
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+#[test]
+fn prometheus_scrapes_and_answers_for_the_95th_percentile() {
+    let Some(program) = provided("OMENDB_TEST_PROMETHEUS") else {
+        return;
+    };
+    let (server, token) = busy_server();
+    let admin = server.directory.token("traffic", &["--permission", "data:read"]);
+    let mut prometheus = Prometheus::start(program, &server, &token);
+    assert_eq!(prometheus.value(r#"up{job="omendb"}"#), 1.0);
+    let counted = prometheus.value(r#"omendb_engine_queries_total{db_id="c"}"#);
+    assert_eq!(counted, 20.0);
+    // Traffic between two scrapes, so that the rate has something to say.
+    let mut client = server.client_with(&admin);
+    wait_until_accepted(&mut client);
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(3) {
+        queries(&mut client, 5);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let p95 = prometheus.value(
+        "histogram_quantile(0.95, sum by (le) (rate(omendb_query_duration_seconds_bucket{db_id=\"c\"}[10s])))",
+    );
+    assert!(p95 > 1e-7 && p95 < 1.0, "p95 = {p95} s");
+    let kinds = prometheus.value(r#"count({job="omendb",__name__=~"omendb_.*"})"#);
+    assert!(kinds > 50.0, "{kinds} series");
+}
+
+/// A token created while the server runs is taken up within seconds.
+fn wait_until_accepted(client: &mut Client) {
+    let begin = Instant::now();
+    while client.get("/collections").status == 401 {
+        assert!(
+            begin.elapsed() < Duration::from_secs(15),
+            "the new token is still refused"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,22 @@
+//! The server as its users meet it: the real binary on a free port, spoken to over HTTP, finished by a scrape.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests wait in real time and read their own environment"
+)]
+
+// What the tests are written with.
+mod client; // a blocking HTTP client small enough to misbehave on purpose
+mod page; // a scraped page as numbers, and what moved between two of them
+mod server; // the binary on port 0 with a directory of its own
+
+// What the server promises.
+mod access; // credentials, permissions, and who may speak to an open server
+mod bad_input; // every mistake gets its code and a message that names it, and changes nothing
+mod catalogue; // the catalogue and the page name the same families, and something moves each of them
+mod collections; // the dialect: what is written is what is read, searched, counted and scrolled
+mod consumers; // promtool, Prometheus and prometheus-client accept what we export
+mod durability; // kill -9 under writers loses nothing that was acknowledged
+mod formats; // one snapshot in every format, chosen by content negotiation
+mod lifecycle; // readiness, health, draining, and what is refused at start
+mod movement; // each operation moves exactly the figures it is about
+mod real_data; // 50,000 real points: exact answers equal the given neighbours

@@ -1,0 +1,475 @@
+//! Each kind of operation moves exactly the figures it is about: a scrape before, a scrape after, and nothing else.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::client::Client;
+use crate::page::{Page, sorted};
+use crate::server::{Directory, Server, create_collection, upsert};
+
+/// Families whose movement an operation determines alone. Of histograms, the count and, where it is no time, the sum.
+const DETERMINED: &[&str] = &[
+    "omendb_auth_authorization_failures_total",
+    "omendb_auth_requests_total",
+    "omendb_auth_token_validations_total",
+    "omendb_connection_pool_rejected_total",
+    "omendb_engine_batch_points",
+    "omendb_engine_batch_queries",
+    "omendb_engine_distance_computations_total",
+    "omendb_engine_filter_rejected_total",
+    "omendb_engine_hops_total",
+    "omendb_engine_queries_total",
+    "omendb_engine_query_errors_total",
+    "omendb_engine_rescored_total",
+    "omendb_engine_tombstones",
+    "omendb_engine_vectors",
+    "omendb_engine_vectors_indexed_total",
+    "omendb_http_request_latency_seconds",
+    "omendb_http_requests_total",
+    "omendb_log_commits_joined",
+    "omendb_log_fsync_seconds",
+    "omendb_query_duration_seconds",
+];
+
+/// What moved between two scrapes by `client` around `operation`, the scrapes themselves left out.
+fn movement(scraper: &mut Client, operation: impl FnOnce()) -> BTreeMap<String, f64> {
+    let before = Page::scrape(scraper);
+    operation();
+    let after = Page::scrape(scraper);
+    let mut moved = after.since(&before);
+    moved.retain(|series, _| {
+        let time = series.contains("_seconds_sum") || series.contains("_bucket");
+        let scrape = series.contains(r#"endpoint="/metrics""#);
+        DETERMINED.contains(&after.family(series)) && !time && !scrape
+    });
+    moved
+}
+
+#[track_caller]
+fn check(scraper: &mut Client, operation: impl FnOnce(), expected: &[(&str, f64)]) {
+    let expected: BTreeMap<String, f64> = expected
+        .iter()
+        .map(|(series, delta)| (sorted(series), *delta))
+        .collect();
+    assert_eq!(movement(scraper, operation), expected);
+}
+
+/// The two series that every answered request moves by one.
+macro_rules! request {
+    ($method:literal, $endpoint:literal, $status:literal) => {
+        (
+            concat!(
+                "omendb_http_requests_total{endpoint=\"",
+                $endpoint,
+                "\",method=\"",
+                $method,
+                "\",status=\"",
+                $status,
+                "\"}"
+            ),
+            1.0,
+        )
+    };
+}
+macro_rules! timed {
+    ($method:literal, $endpoint:literal) => {
+        (
+            concat!(
+                "omendb_http_request_latency_seconds_count{endpoint=\"",
+                $endpoint,
+                "\",method=\"",
+                $method,
+                "\"}"
+            ),
+            1.0,
+        )
+    };
+}
+
+#[test]
+fn writes_move_what_they_wrote() {
+    let server = Server::start();
+    let (mut client, mut scraper) = (server.client(), server.client());
+    create_collection(&mut client, "c", "Dot");
+    // Warm the scraper's connection and the routes that are counted below.
+    let _warm = Page::scrape(&mut scraper);
+
+    let write = [
+        request!("PUT", "/collections/:collection/points", "200"),
+        timed!("PUT", "/collections/:collection/points"),
+        ("omendb_engine_batch_points_count", 1.0),
+        ("omendb_log_commits_joined_count", 1.0),
+        ("omendb_log_commits_joined_sum", 1.0),
+        ("omendb_log_fsync_seconds_count", 1.0),
+    ];
+    // Ten new points.
+    check(
+        &mut scraper,
+        || upsert(&mut client, "c", 0..10),
+        &[
+            &write[..],
+            &[
+                ("omendb_engine_batch_points_sum", 10.0),
+                (r#"omendb_engine_vectors{db_id="c"}"#, 10.0),
+                (r#"omendb_engine_vectors_indexed_total{db_id="c"}"#, 10.0),
+            ],
+        ]
+        .concat(),
+    );
+    // Four of them again and one new: the four leave tombstones.
+    check(
+        &mut scraper,
+        || upsert(&mut client, "c", 6..11),
+        &[
+            &write[..],
+            &[
+                ("omendb_engine_batch_points_sum", 5.0),
+                (r#"omendb_engine_vectors{db_id="c"}"#, 1.0),
+                (r#"omendb_engine_tombstones{db_id="c"}"#, 4.0),
+                (r#"omendb_engine_vectors_indexed_total{db_id="c"}"#, 5.0),
+            ],
+        ]
+        .concat(),
+    );
+    // Two deleted, and one that is not there.
+    let delete = || {
+        client
+            .post(
+                "/collections/c/points/delete?wait=true",
+                &json!({"points": [0, 1, 999]}),
+            )
+            .result();
+    };
+    check(
+        &mut scraper,
+        delete,
+        &[
+            request!("POST", "/collections/:collection/points/delete", "200"),
+            timed!("POST", "/collections/:collection/points/delete"),
+            (r#"omendb_engine_vectors{db_id="c"}"#, -2.0),
+            (r#"omendb_engine_tombstones{db_id="c"}"#, 2.0),
+            ("omendb_log_commits_joined_count", 1.0),
+            ("omendb_log_commits_joined_sum", 1.0),
+            ("omendb_log_fsync_seconds_count", 1.0),
+        ],
+    );
+    // Refused: counted as a request and as nothing else.
+    let refused = || {
+        let body = json!({"points": [{"id": 1, "vector": [1, 2]}]});
+        assert_eq!(client.put("/collections/c/points", &body).status, 400);
+    };
+    check(
+        &mut scraper,
+        refused,
+        &[
+            request!("PUT", "/collections/:collection/points", "400"),
+            timed!("PUT", "/collections/:collection/points"),
+        ],
+    );
+}
+
+#[test]
+fn queries_move_the_work_they_did() {
+    let server = Server::start();
+    let (mut client, mut scraper) = (server.client(), server.client());
+    for name in ["c", "other"] {
+        create_collection(&mut client, name, "Dot");
+        upsert(&mut client, name, 0..30);
+    }
+    client
+        .post(
+            "/collections/c/points/delete?wait=true",
+            &json!({"points": [0, 1]}),
+        )
+        .result();
+    let _warm = Page::scrape(&mut scraper);
+
+    let work = [
+        (r#"omendb_engine_queries_total{db_id="c"}"#, 1.0),
+        (r#"omendb_query_duration_seconds_count{db_id="c"}"#, 1.0),
+        ("omendb_engine_batch_queries_count", 1.0),
+        ("omendb_engine_batch_queries_sum", 1.0),
+    ];
+    let dialect = || {
+        client
+            .post(
+                "/collections/c/points/query",
+                &json!({"query": [1, 2, 3, 4], "limit": 3}),
+            )
+            .result();
+    };
+    let before = Page::scrape(&mut server.client());
+    check(
+        &mut scraper,
+        dialect,
+        &[
+            &work[..],
+            &[
+                request!("POST", "/collections/:collection/points/query", "200"),
+                timed!("POST", "/collections/:collection/points/query"),
+                (r#"omendb_engine_distance_computations_total{db_id="c"}"#, 28.0),
+            ],
+        ]
+        .concat(),
+    );
+    let after = Page::scrape(&mut server.client());
+    let touched = "omendb_engine_bytes_touched_total";
+    let series = after
+        .samples
+        .keys()
+        .find(|series| series.starts_with(touched))
+        .expect("bytes touched");
+    let bytes = after.value(series) - before.value(series);
+    assert!(
+        (28.0 * 16.0..=30.0 * 16.0 + 4096.0).contains(&bytes),
+        "{bytes} bytes for 28 rows of 16 bytes"
+    );
+
+    let ours = || {
+        let answer = client.post("/query", &json!({"db_id": "c", "vector": [1, 2, 3, 4], "k": 3}));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    check(
+        &mut scraper,
+        ours,
+        &[
+            &work[..],
+            &[
+                request!("POST", "/query", "200"),
+                timed!("POST", "/query"),
+                (r#"omendb_engine_distance_computations_total{db_id="c"}"#, 28.0),
+            ],
+        ]
+        .concat(),
+    );
+
+    // A query that fails in the engine is counted with its kind and is no query answered.
+    let failing = || {
+        assert_eq!(
+            client
+                .post("/collections/c/points/query", &json!({"query": [1, 2]}))
+                .status,
+            400
+        );
+    };
+    check(
+        &mut scraper,
+        failing,
+        &[
+            request!("POST", "/collections/:collection/points/query", "400"),
+            timed!("POST", "/collections/:collection/points/query"),
+            (
+                r#"omendb_engine_query_errors_total{db_id="c",kind="invalid"}"#,
+                1.0,
+            ),
+        ],
+    );
+    let unknown = || assert_eq!(client.get("/no/such/route").status, 404);
+    check(
+        &mut scraper,
+        unknown,
+        &[request!("GET", "unmatched", "404"), timed!("GET", "unmatched")],
+    );
+    // Reading by id is no query.
+    let read = || drop(client.get("/collections/c/points/5").result());
+    check(
+        &mut scraper,
+        read,
+        &[
+            request!("GET", "/collections/:collection/points/:id", "200"),
+            timed!("GET", "/collections/:collection/points/:id"),
+        ],
+    );
+}
+
+#[test]
+fn windowed_figures_appear_with_queries_and_agree_with_the_histogram() {
+    let server = Server::start();
+    let mut client = server.client();
+    create_collection(&mut client, "c", "Dot");
+    upsert(&mut client, "c", 0..100);
+    let windowed = [
+        "query_duration_seconds",
+        "query_latency_p50_seconds",
+        "query_latency_p95_seconds",
+        "query_latency_p99_seconds",
+    ]
+    .map(|name| format!("omendb_engine_{name}{{db_id=\"c\"}}"));
+    let page = server.scrape();
+    for series in &windowed {
+        assert_eq!(page.get(series), None, "{series} without a query");
+    }
+    for _ in 0..50 {
+        client
+            .post("/collections/c/points/query", &json!({"query": [1, 2, 3, 4]}))
+            .result();
+    }
+    let page = server.scrape();
+    let [mean, p50, p95, p99] = windowed.map(|series| page.value(&series));
+    assert!(p50 > 0.0 && p50 <= p95 && p95 <= p99, "{p50} {p95} {p99}");
+    // All queries are within the window, so its mean is the histogram's.
+    let histogram = |part: &str| page.value(&format!("omendb_query_duration_seconds_{part}{{db_id=\"c\"}}"));
+    let overall = histogram("sum") / histogram("count");
+    assert!(
+        (mean / overall - 1.0).abs() < 0.01,
+        "mean {mean} in the window, {overall} in the histogram"
+    );
+    assert_eq!(histogram("count"), 50.0);
+    assert_eq!(
+        page.value(r#"omendb_query_duration_seconds_bucket{db_id="c",le="+Inf"}"#),
+        50.0
+    );
+}
+
+#[test]
+fn memory_follows_what_the_collection_holds() {
+    let server = Server::start();
+    let mut client = server.client();
+    let size = 256;
+    client
+        .put(
+            "/collections/c",
+            &json!({"vectors": {"size": size, "distance": "Dot"}}),
+        )
+        .result();
+    let allocated = |page: &Page| page.value(r#"omendb_engine_memory_allocated_bytes{db_id="c"}"#);
+    let peak = |page: &Page| page.value(r#"omendb_engine_memory_peak_bytes{db_id="c"}"#);
+    let empty = server.scrape();
+    let points: Vec<_> = (0..2000)
+        .map(|id| json!({"id": id, "vector": vec![0.5; size]}))
+        .collect();
+    client
+        .put("/collections/c/points?wait=true", &json!({"points": points}))
+        .result();
+    let full = server.scrape();
+    let raw = (2000 * size * 4) as f64;
+    let grown = allocated(&full) - allocated(&empty);
+    assert!(
+        (raw..raw * 1.5).contains(&grown),
+        "{grown} bytes for {raw} bytes of vectors"
+    );
+    assert!(peak(&full) >= allocated(&full));
+    assert!(full.value(r#"omendb_engine_index_size_bytes{db_id="c"}"#) >= raw);
+    let components: f64 = full
+        .samples
+        .iter()
+        .filter(|(series, _)| series.starts_with("omendb_engine_memory_component_bytes{"))
+        .map(|(_, bytes)| bytes)
+        .sum();
+    assert_eq!(components, allocated(&full), "the components add up to the whole");
+
+    client.delete("/collections/c").result();
+    let gone = server.scrape();
+    let left: Vec<_> = gone
+        .samples
+        .keys()
+        .filter(|series| series.contains(r#"db_id="c""#))
+        .collect();
+    assert!(left.is_empty(), "series of a deleted collection: {left:?}");
+}
+
+#[test]
+fn credentials_move_the_figures_about_them() {
+    let directory = Directory::new();
+    let admin = directory.token("admin", &["--permission", "admin"]);
+    let reader = directory.token("reader", &["--permission", "data:read"]);
+    let server = Server::start_in(&directory, &[]);
+    let mut scraper = server.client_with(&admin);
+    let valid = |count: f64| (r#"omendb_auth_token_validations_total{status="valid"}"#, count);
+    let _warm = Page::scrape(&mut scraper);
+    // The second scrape itself is one valid token.
+    check(
+        &mut scraper,
+        || drop(server.client_with(&reader).get("/collections").result()),
+        &[
+            request!("GET", "/collections", "200"),
+            timed!("GET", "/collections"),
+            valid(2.0),
+        ],
+    );
+    check(
+        &mut scraper,
+        || assert_eq!(server.client_with("wrong").get("/collections").status, 401),
+        &[
+            request!("GET", "/collections", "401"),
+            timed!("GET", "/collections"),
+            (r#"omendb_auth_token_validations_total{status="invalid"}"#, 1.0),
+            valid(1.0),
+        ],
+    );
+    check(
+        &mut scraper,
+        || assert_eq!(server.client().get("/collections").status, 401),
+        &[
+            request!("GET", "/collections", "401"),
+            timed!("GET", "/collections"),
+            (r#"omendb_auth_token_validations_total{status="missing"}"#, 1.0),
+            valid(1.0),
+        ],
+    );
+    check(
+        &mut scraper,
+        || assert_eq!(server.client_with(&reader).get("/auth/tokens").status, 403),
+        &[
+            request!("GET", "/auth/tokens", "403"),
+            timed!("GET", "/auth/tokens"),
+            (
+                r#"omendb_auth_authorization_failures_total{permission="admin"}"#,
+                1.0,
+            ),
+            valid(2.0),
+        ],
+    );
+    let login = || {
+        let body = json!({"username": "nobody", "password": "x"});
+        assert_eq!(server.client().post("/auth/login", &body).status, 401);
+    };
+    check(
+        &mut scraper,
+        login,
+        &[
+            request!("POST", "/auth/login", "401"),
+            timed!("POST", "/auth/login"),
+            (r#"omendb_auth_requests_total{status="failure"}"#, 1.0),
+            valid(1.0),
+        ],
+    );
+}
+
+#[test]
+fn connections_and_bytes_are_those_of_the_sockets() {
+    let server = Server::start();
+    let mut scraper = server.client();
+    let before = Page::scrape(&mut scraper);
+    let body = "x".repeat(100_000);
+    for _ in 0..3 {
+        // Refused as JSON, after it has been read.
+        assert_eq!(
+            server
+                .client()
+                .send("POST", "/query", &[], body.as_bytes())
+                .status,
+            400
+        );
+    }
+    let page = Page::scrape(&mut scraper);
+    let delta = |series: &str| page.value(series) - before.value(series);
+    assert_eq!(delta("omendb_connections_total"), 3.0);
+    let received = delta("omendb_network_receive_bytes_total");
+    assert!((300_000.0..302_000.0).contains(&received), "{received} bytes");
+    let sent = delta("omendb_network_transmit_bytes_total");
+    assert!(sent > 1000.0, "{sent} bytes: the first page and three refusals");
+    assert_eq!(
+        page.value(r#"omendb_connection_pool_active{pool="http"}"#),
+        1.0,
+        "only the scraper is connected"
+    );
+    let max = page.value(r#"omendb_connection_pool_max{pool="http"}"#);
+    assert!(max >= 1.0, "{max}");
+    assert_eq!(
+        page.value("omendb_http_requests_in_flight"),
+        1.0,
+        "the scrape itself"
+    );
+}
