@@ -84,7 +84,7 @@ impl Segment {
     fn cut_debris(&mut self) -> Result<(), Error> {
         if self.has_debris {
             self.file
-                .set_len(self.end)
+                .set_size(self.end)
                 .map_err(|e| Error::io("truncate", &self.path, e))?;
             self.has_debris = false;
         }
