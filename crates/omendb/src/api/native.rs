@@ -1,0 +1,274 @@
+//! `POST /query`: our own short form of a search.
+
+use std::sync::Arc;
+
+use omendb_engine::config::UNNAMED;
+use omendb_engine::{Hit, Query, SearchRequest, SearchStats, Worker};
+use serde::{Deserialize, Serialize};
+
+use super::ids::Id;
+use super::parse;
+use super::payload::PayloadJson;
+use super::refused::{Raw, refuse};
+use super::search::DEFAULT_LIMIT;
+use super::selectors::{WithPayload, payload_selector, vector_selector};
+use super::vectors::DenseVector;
+use crate::http::{ApiError, App, Call, Reply};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueryBody<'a> {
+    /// The collection.
+    db_id: String,
+    vector: DenseVector,
+    k: Option<usize>,
+    ef: Option<usize>,
+    #[serde(default)]
+    explain: bool,
+    /// Which vector of a collection that has several.
+    using: Option<String>,
+    with_payload: Option<WithPayload>,
+    #[serde(borrow, default)]
+    filter: Raw<'a>,
+}
+
+/// The answer.
+#[derive(Serialize)]
+struct QueryAnswer<'a> {
+    hits: Vec<HitJson<'a>>,
+    time_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<Explanation>,
+}
+
+#[derive(Serialize)]
+struct HitJson<'a> {
+    id: Id,
+    score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<PayloadJson<'a>>,
+}
+
+impl<'a> From<&'a Hit> for HitJson<'a> {
+    fn from(hit: &'a Hit) -> Self {
+        let Hit {
+            id,
+            score,
+            payload,
+            vectors: _,
+        } = hit;
+        Self {
+            id: Id(*id),
+            score: *score,
+            payload: payload.as_ref().map(PayloadJson),
+        }
+    }
+}
+
+/// `POST /query`: the `k` points of `db_id` nearest to `vector`.
+///
+/// # Errors
+/// 404 without the collection, 400 and 422 for a wrong body, 403 when the credential does not reach the collection.
+pub async fn query(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
+    let started = app.clock.now();
+    let body = call.read_body().await?;
+    let (engine, clock, caller) = (Arc::clone(&app.engine), app.clock.clone(), call.caller.clone());
+    let work = move |worker: &mut Worker| {
+        let Question {
+            db_id,
+            request,
+            explain,
+        } = question(&body)?;
+        caller.check_collection(&db_id)?;
+        let response = worker.search(&*engine.collection(&db_id)?, &request)?;
+        let answer = QueryAnswer {
+            hits: response.hits.iter().map(HitJson::from).collect(),
+            time_ms: clock.now().since(started).as_secs_f64() * 1e3,
+            explain: explain.then(|| Explanation::from(response.stats)),
+        };
+        Reply::json(&answer)
+    };
+    app.slots.run(work).await?
+}
+
+/// What a body asks for.
+#[derive(Debug)]
+struct Question {
+    db_id: String,
+    request: SearchRequest,
+    explain: bool,
+}
+
+fn question(bytes: &[u8]) -> Result<Question, ApiError> {
+    let QueryBody {
+        db_id,
+        vector: DenseVector(vector),
+        k,
+        ef,
+        explain,
+        using,
+        with_payload,
+        filter,
+    } = parse::body(bytes)?;
+    refuse(&[("filter", filter)])?;
+    if vector.is_empty() {
+        return Err(ApiError::bad_request("vector: empty vector `[]`"));
+    }
+    let request = SearchRequest {
+        using: using.unwrap_or_else(|| UNNAMED.to_owned()),
+        query: Query::Nearest(vector),
+        limit: parse::at_least_one("k", k.unwrap_or(DEFAULT_LIMIT))?,
+        offset: 0,
+        score_threshold: None,
+        with_payload: payload_selector(with_payload.unwrap_or(WithPayload::Flag(true)))?,
+        with_vector: vector_selector(None),
+        exact: false,
+        ef: ef.map(|ef| parse::at_least_one("ef", ef)).transpose()?,
+    };
+    Ok(Question {
+        db_id,
+        request,
+        explain,
+    })
+}
+
+/// [`SearchStats`] as JSON; what each field counts is said there.
+#[derive(Serialize)]
+struct Explanation {
+    plan: &'static str,
+    sequence: u64,
+    distance_computations: u64,
+    bytes_touched: u64,
+    elements: u64,
+    elements_in_full_vectors: u64,
+    chunks: u64,
+    heap_pushes: u64,
+    hits: u64,
+    prepare_us: f64,
+    scan_us: f64,
+    gather_us: f64,
+}
+
+impl From<SearchStats> for Explanation {
+    fn from(stats: SearchStats) -> Self {
+        // Exhaustive, so that a figure the engine learns to count is not forgotten here.
+        let SearchStats {
+            plan,
+            sequence,
+            distance_computations,
+            bytes_touched,
+            elements,
+            elements_in_full_vectors,
+            chunks,
+            heap_pushes,
+            hits,
+            prepare_ns,
+            scan_ns,
+            gather_ns,
+        } = stats;
+        let micros = |nanos: u64| nanos as f64 / 1e3;
+        Self {
+            plan: plan.name(),
+            sequence,
+            distance_computations,
+            bytes_touched,
+            elements,
+            elements_in_full_vectors,
+            chunks,
+            heap_pushes,
+            hits,
+            prepare_us: micros(prepare_ns),
+            scan_us: micros(scan_ns),
+            gather_us: micros(gather_ns),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use omendb_engine::PayloadSelector;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(json: &str, expected: Result<(&str, SearchRequest, bool), (u16, &str)>) {
+        match (question(json.as_bytes()), expected) {
+            (
+                Ok(Question {
+                    db_id,
+                    request,
+                    explain,
+                }),
+                Ok(expected),
+            ) => {
+                assert_eq!((db_id.as_str(), request, explain), expected, "{json}");
+            }
+            (Err(error), Err((status, part))) => {
+                assert_eq!(error.status(), status, "{json}: {}", error.message());
+                assert!(error.message().contains(part), "{json}: {}", error.message());
+            }
+            (outcome, expected) => panic!("{json}: {outcome:?}, expected {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn a_query_names_collection_vector_and_k() {
+        let with_payload = |request| SearchRequest {
+            with_payload: PayloadSelector::All,
+            ..request
+        };
+        let plain = with_payload(SearchRequest::nearest(vec![0.5], 10));
+        check(
+            r#"{"db_id":"main","vector":[0.5]}"#,
+            Ok(("main", plain.clone(), false)),
+        );
+        check(
+            r#"{"db_id":"a","vector":[0.5],"k":3,"ef":64,"explain":true,"filter":null,"using":"image"}"#,
+            Ok((
+                "a",
+                SearchRequest {
+                    limit: 3,
+                    ef: Some(64),
+                    using: "image".to_owned(),
+                    ..plain
+                },
+                true,
+            )),
+        );
+    }
+
+    #[test]
+    fn wrong_queries_are_refused_with_field_and_value() {
+        let with = |field: &str| format!(r#"{{"db_id":"main","vector":[1],{field}}}"#);
+        check(&with(r#""k":-1"#), Err((400, "k: invalid value: integer `-1`")));
+        check(&with(r#""k":0"#), Err((422, "k: `0`")));
+        check(&with(r#""ef":0"#), Err((422, "ef: `0`")));
+        check(
+            &with(r#""filter":{"must":[{}]}"#),
+            Err((422, "filter: `{\"must\":[{}]}`")),
+        );
+        check(&with(r#""limit":3"#), Err((400, "unknown field `limit`")));
+        check(
+            r#"{"db_id":"main","vector":[]}"#,
+            Err((400, "vector: empty vector `[]`")),
+        );
+        check(
+            r#"{"db_id":"main","vector":[NaN]}"#,
+            Err((400, "vector[0]: expected value")),
+        );
+        check(
+            r#"{"db_id":"main","vector":[null]}"#,
+            Err((400, "vector[0]: invalid type: null")),
+        );
+        check(
+            r#"{"db_id":"main","vector":"x"}"#,
+            Err((400, "vector: invalid type: string \"x\"")),
+        );
+        check(
+            r#"{"db_id":7,"vector":[1]}"#,
+            Err((400, "db_id: invalid type: integer `7`")),
+        );
+        check(r#"{"vector":[1]}"#, Err((400, "missing field `db_id`")));
+        check(r#"{"db_id":"main"}"#, Err((400, "missing field `vector`")));
+    }
+}

@@ -1,0 +1,76 @@
+//! Points as answers carry them.
+
+use omendb_engine::{Hit, Payload, PointId, Record, Vectors};
+use serde::Serialize;
+
+use super::ids::Id;
+use super::payload::PayloadJson;
+use super::vectors::VectorsJson;
+
+/// A point that was asked for.
+#[derive(Serialize)]
+pub(crate) struct RecordJson<'a> {
+    id: Id,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<PayloadJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vector: Option<VectorsJson<'a>>,
+}
+
+impl<'a> From<&'a Record> for RecordJson<'a> {
+    fn from(record: &'a Record) -> Self {
+        let Record { id, payload, vectors } = record;
+        Self {
+            id: Id(*id),
+            payload: payload.as_ref().map(PayloadJson),
+            vector: vectors.as_ref().map(VectorsJson),
+        }
+    }
+}
+
+/// A point that was found, as the dialect has it.
+#[derive(Serialize)]
+pub(crate) struct ScoredJson<'a> {
+    id: Id,
+    /// The dialect has the sequence of the point's last write here. We keep none per point: it is the sequence of the
+    /// snapshot that was searched, which no write of the point is later than.
+    version: u64,
+    score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<PayloadJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vector: Option<VectorsJson<'a>>,
+}
+
+impl<'a> ScoredJson<'a> {
+    /// A hit of a search of the snapshot `version`.
+    pub(crate) fn hit(hit: &'a Hit, version: u64) -> Self {
+        let Hit {
+            id,
+            score,
+            payload,
+            vectors,
+        } = hit;
+        Self::new((*id, *score, version), payload.as_ref(), vectors.as_ref())
+    }
+
+    /// A point listed without a query: its score is zero, as in the dialect.
+    pub(crate) fn listed(record: &'a Record, version: u64) -> Self {
+        let Record { id, payload, vectors } = record;
+        Self::new((*id, 0.0, version), payload.as_ref(), vectors.as_ref())
+    }
+
+    fn new(
+        (id, score, version): (PointId, f32, u64),
+        payload: Option<&'a Payload>,
+        vectors: Option<&'a Vectors>,
+    ) -> Self {
+        Self {
+            id: Id(id),
+            version,
+            score,
+            payload: payload.map(PayloadJson),
+            vector: vectors.map(VectorsJson),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Points by id: upsert, retrieve, delete.
+
+use std::sync::Arc;
+
+use hyper::body::Bytes;
+use omendb_engine::{Collection, PayloadSelector, PointId, VectorSelector, WriteBatch, WriteOutcome};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::ids::{self, Id, point_ids};
+use super::output::RecordJson;
+use super::params::{WriteParams, check_read_params, write_params};
+use super::refused::{Raw, refuse};
+use super::selectors::{WithPayload, WithVector, payload_selector, vector_selector};
+use super::{envelope, parse, upsert};
+use crate::http::{ApiError, App, Call, Reply};
+
+/// `PUT /collections/{collection}/points`: inserts or replaces points.
+///
+/// # Errors
+/// 404 without the collection; 400 and 422 for a wrong body or points that do not fit the collection; 503 when full or
+/// not writable; 507 when the disk is full. Nothing of a refused body is written.
+pub async fn upsert(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
+    write(app, call, |body| upsert::points(body).map(WriteBatch::upsert)).await
+}
+
+/// `POST /collections/{collection}/points/delete`: deletes points by id; those that do not exist are passed over.
+///
+/// # Errors
+/// As for [`upsert`].
+pub async fn delete(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
+    write(app, call, |body| deleted_ids(body).map(WriteBatch::delete)).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeleteBody<'a> {
+    points: Option<Vec<Id>>,
+    #[serde(borrow, default)]
+    filter: Raw<'a>,
+    #[serde(borrow, default)]
+    shard_key: Raw<'a>,
+}
+
+/// Reads the body of a deletion. An empty filter would select every point, so here even that is refused.
+fn deleted_ids(bytes: &[u8]) -> Result<Vec<PointId>, ApiError> {
+    let DeleteBody {
+        points,
+        filter,
+        shard_key,
+    } = parse::body(bytes)?;
+    refuse(&[("shard_key", shard_key)])?;
+    if let Some(filter) = filter {
+        return Err(super::refused::refusal("filter", filter.get()));
+    }
+    let points = points.ok_or_else(|| ApiError::bad_request("missing field `points`"))?;
+    Ok(point_ids(points))
+}
+
+/// What became of a write, as the dialect has it.
+#[derive(Serialize)]
+struct UpdateResult {
+    operation_id: u64,
+    status: &'static str,
+}
+
+/// Parses and submits a write in a slot, then waits without one until it is durable and visible.
+async fn write(
+    app: &Arc<App>,
+    call: &mut Call,
+    parse: fn(&[u8]) -> Result<WriteBatch, ApiError>,
+) -> Result<Reply, ApiError> {
+    let started = app.clock.now();
+    let WriteParams { wait } = write_params(call)?;
+    let collection = app.engine.collection(call.collection()?)?;
+    let body = call.read_body().await?;
+    let pending = app.slots.run(move |_| submit(&collection, body, parse)).await??;
+    let outcome = pending
+        .await
+        .map_err(|_| ApiError::internal("a write was dropped without an outcome"))?;
+    let result = UpdateResult {
+        operation_id: outcome?.sequence,
+        status: if wait { "completed" } else { "acknowledged" },
+    };
+    envelope::ok(&result, app.clock.now().since(started))
+}
+
+type Pending = oneshot::Receiver<Result<WriteOutcome, omendb_engine::Error>>;
+
+fn submit(
+    collection: &Collection,
+    body: Bytes,
+    parse: fn(&[u8]) -> Result<WriteBatch, ApiError>,
+) -> Result<Pending, ApiError> {
+    let batch = parse(&body)?;
+    drop(body);
+    let (sender, receiver) = oneshot::channel();
+    let done = move |outcome| {
+        // A client that went away does not undo its write.
+        let _ = sender.send(outcome);
+    };
+    collection.submit(batch, Box::new(done))?;
+    Ok(receiver)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetrieveBody<'a> {
+    ids: Vec<Id>,
+    with_payload: Option<WithPayload>,
+    #[serde(alias = "with_vectors")]
+    with_vector: Option<WithVector>,
+    #[serde(borrow, default)]
+    shard_key: Raw<'a>,
+}
+
+/// `POST /collections/{collection}/points`: the points of these ids, with payloads unless told otherwise.
+///
+/// # Errors
+/// 404 without the collection, 400 and 422 for a wrong body.
+pub async fn retrieve(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
+    let started = app.clock.now();
+    check_read_params(call)?;
+    let collection = app.engine.collection(call.collection()?)?;
+    let body = call.read_body().await?;
+    let clock = app.clock.clone();
+    let work = move || {
+        let RetrieveBody {
+            ids,
+            with_payload,
+            with_vector,
+            shard_key,
+        } = parse::body(&body)?;
+        refuse(&[("shard_key", shard_key)])?;
+        let with_payload = payload_selector(with_payload.unwrap_or(WithPayload::Flag(true)))?;
+        let records = collection.retrieve(&point_ids(ids), &with_payload, &vector_selector(with_vector))?;
+        let points: Vec<_> = records.iter().map(RecordJson::from).collect();
+        envelope::ok(&points, clock.now().since(started))
+    };
+    app.slots.run(move |_| work()).await?
+}
+
+/// `GET /collections/{collection}/points/{id}`: one point, whole.
+///
+/// # Errors
+/// 404 without the collection or the point, 400 for what is no id.
+pub async fn get(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
+    let started = app.clock.now();
+    check_read_params(call)?;
+    let collection = app.engine.collection(call.collection()?)?;
+    let id = call
+        .params
+        .get("id")
+        .ok_or_else(|| ApiError::internal("route has no {id}"))?;
+    let id = ids::from_path(id)?;
+    let clock = app.clock.clone();
+    let work = move || {
+        let records = collection.retrieve(&[id], &PayloadSelector::All, &VectorSelector::All)?;
+        let record = records
+            .first()
+            .ok_or_else(|| ApiError::not_found(format!("point with id {id} does not exist")))?;
+        envelope::ok(&RecordJson::from(record), clock.now().since(started))
+    };
+    app.slots.run(move |_| work()).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(json: &str, expected: Result<&[u64], (u16, &str)>) {
+        match (deleted_ids(json.as_bytes()), expected) {
+            (Ok(ids), Ok(expected)) => {
+                let expected: Vec<_> = expected.iter().map(|&number| PointId::Number(number)).collect();
+                assert_eq!(ids, expected, "{json}");
+            }
+            (Err(error), Err((status, part))) => {
+                assert_eq!(error.status(), status, "{json}: {}", error.message());
+                assert!(error.message().contains(part), "{json}: {}", error.message());
+            }
+            (outcome, expected) => panic!("{json}: {outcome:?}, expected {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn deletions_name_ids_and_nothing_else() {
+        check(r#"{"points":[1,2],"shard_key":null}"#, Ok(&[1, 2]));
+        check(
+            r#"{"points":[1,"x"]}"#,
+            Err((400, "points[1]: invalid value: string \"x\"")),
+        );
+        check(r#"{"filter":{"must":[]}}"#, Err((422, "filter")));
+        check(r#"{"filter":{}}"#, Err((422, "filter: `{}`")));
+        check(r#"{"points":[1],"filter":{}}"#, Err((422, "filter: `{}`")));
+        check("{}", Err((400, "missing field `points`")));
+    }
+}

@@ -1,0 +1,110 @@
+//! All points of a collection: page by page in order of ids, or only their number.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::Id;
+use super::output::RecordJson;
+use super::params::check_read_params;
+use super::refused::{Raw, refuse};
+use super::search::DEFAULT_LIMIT;
+use super::selectors::{WithPayload, WithVector, payload_selector, vector_selector};
+use super::{envelope, parse};
+use crate::http::{ApiError, App, Call, Reply};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScrollBody<'a> {
+    offset: Option<Id>,
+    limit: Option<usize>,
+    with_payload: Option<WithPayload>,
+    #[serde(alias = "with_vectors")]
+    with_vector: Option<WithVector>,
+    #[serde(borrow, default)]
+    filter: Raw<'a>,
+    #[serde(borrow, default)]
+    order_by: Raw<'a>,
+    #[serde(borrow, default)]
+    shard_key: Raw<'a>,
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    points: Vec<RecordJson<'a>>,
+    next_page_offset: Option<Id>,
+}
+
+/// `POST /collections/{collection}/points/scroll`: a page of points in order of ids, with payloads unless told otherwise.
+///
+/// # Errors
+/// 404 without the collection, 400 and 422 for a wrong body.
+pub async fn scroll(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
+    let started = app.clock.now();
+    check_read_params(call)?;
+    let collection = app.engine.collection(call.collection()?)?;
+    let body = call.read_body().await?;
+    let clock = app.clock.clone();
+    let work = move || {
+        let body: ScrollBody<'_> = parse::optional_body(&body)?;
+        refuse(&[
+            ("filter", body.filter),
+            ("order_by", body.order_by),
+            ("shard_key", body.shard_key),
+        ])?;
+        let limit = parse::at_least_one("limit", body.limit.unwrap_or(DEFAULT_LIMIT))?;
+        let offset = body.offset.map(|Id(id)| id);
+        let with_payload = payload_selector(body.with_payload.unwrap_or(WithPayload::Flag(true)))?;
+        let with_vector = vector_selector(body.with_vector);
+        let (records, next) = collection.scroll(offset, limit, &with_payload, &with_vector)?;
+        let points = records.iter().map(RecordJson::from).collect();
+        envelope::ok(
+            &Page {
+                points,
+                next_page_offset: next.map(Id),
+            },
+            clock.now().since(started),
+        )
+    };
+    app.slots.run(move |_| work()).await?
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CountBody<'a> {
+    #[serde(borrow, default)]
+    filter: Raw<'a>,
+    #[serde(borrow, default)]
+    shard_key: Raw<'a>,
+    /// Every count is exact here.
+    #[serde(rename = "exact")]
+    _exact: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct CountResult {
+    count: u64,
+}
+
+/// `POST /collections/{collection}/points/count`: how many points there are.
+///
+/// # Errors
+/// 404 without the collection, 400 and 422 for a wrong body.
+pub async fn count(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
+    let started = app.clock.now();
+    check_read_params(call)?;
+    let collection = app.engine.collection(call.collection()?)?;
+    let body = call.read_body().await?;
+    let clock = app.clock.clone();
+    let work = move || {
+        let body: CountBody<'_> = parse::optional_body(&body)?;
+        refuse(&[("filter", body.filter), ("shard_key", body.shard_key)])?;
+        envelope::ok(
+            &CountResult {
+                count: collection.count()?,
+            },
+            clock.now().since(started),
+        )
+    };
+    app.slots.run(move |_| work()).await?
+}

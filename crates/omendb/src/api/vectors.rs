@@ -1,0 +1,251 @@
+//! Vectors in JSON: one unnamed list of numbers, or an object of named ones; straight into `Vec<f32>`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use omendb_engine::Vectors;
+use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::upsert::unequal;
+use crate::http::ApiError;
+
+/// Room for the first components of a vector; it doubles from there, and the engine copies rows out anyway.
+const FIRST_COMPONENTS: usize = 256;
+
+/// A dense vector whose components are finite 32-bit numbers.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct DenseVector(pub(crate) Vec<f32>);
+
+/// The `vector` of a point.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct VectorsBody(pub(crate) Vectors);
+
+/// The `vector` of an answer.
+pub(crate) struct VectorsJson<'a>(pub(crate) &'a Vectors);
+
+impl Serialize for VectorsJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Vectors::Unnamed(vector) => serializer.collect_seq(vector),
+            Vectors::Named(vectors) => {
+                serializer.collect_map(vectors.iter().map(|(name, vector)| (name, vector)))
+            }
+        }
+    }
+}
+
+/// One component, or another number of that size. A type of its own so that an error stands at its path.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Component(pub(crate) f32);
+
+impl<'de> Deserialize<'de> for Component {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ComponentVisitor;
+        impl Visitor<'_> for ComponentVisitor {
+            type Value = Component;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(
+                    "a finite 32-bit number (dense vectors only: no sparse, multi- or text vectors)",
+                )
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Component, E> {
+                // serde_json refuses what overflows 32 bits itself; another parser need not.
+                let component = value as f32;
+                if component.is_finite() {
+                    Ok(Component(component))
+                } else {
+                    Err(E::invalid_value(Unexpected::Float(value), &self))
+                }
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Component, E> {
+                Ok(Component(value as f32))
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Component, E> {
+                Ok(Component(value as f32))
+            }
+        }
+        deserializer.deserialize_f32(ComponentVisitor)
+    }
+}
+
+fn given_twice<E: Error>(name: &str) -> E {
+    E::custom(format_args!("vector name `{name}` is given twice"))
+}
+
+/// Reads the rest of a list of components.
+pub(crate) fn components<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Vec<f32>, A::Error> {
+    let mut vector = Vec::with_capacity(FIRST_COMPONENTS);
+    while let Some(Component(component)) = list.next_element()? {
+        vector.push(component);
+    }
+    Ok(vector)
+}
+
+impl<'de> Deserialize<'de> for DenseVector {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DenseVisitor;
+        impl<'de> Visitor<'de> for DenseVisitor {
+            type Value = DenseVector;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of numbers (dense vectors only: no sparse or text vectors)")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<DenseVector, A::Error> {
+                Ok(DenseVector(components(list)?))
+            }
+        }
+        deserializer.deserialize_seq(DenseVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for VectorsBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct VectorsVisitor;
+        impl<'de> Visitor<'de> for VectorsVisitor {
+            type Value = VectorsBody;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of numbers, or an object of named lists of numbers")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<VectorsBody, A::Error> {
+                Ok(VectorsBody(Vectors::Unnamed(components(list)?)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<VectorsBody, A::Error> {
+                let mut vectors: Vec<(String, Vec<f32>)> = Vec::new();
+                while let Some((name, DenseVector(vector))) = map.next_entry::<String, DenseVector>()? {
+                    if vectors.iter().any(|(earlier, _)| *earlier == name) {
+                        return Err(given_twice(&name));
+                    }
+                    vectors.push((name, vector));
+                }
+                Ok(VectorsBody(Vectors::Named(vectors)))
+            }
+        }
+        deserializer.deserialize_any(VectorsVisitor)
+    }
+}
+
+/// The `vectors` of a batch: a list of vectors, or one such list per name.
+#[derive(Debug)]
+pub(crate) enum VectorColumns {
+    /// The unnamed vectors.
+    Unnamed(Vec<DenseVector>),
+    /// By name.
+    Named(BTreeMap<String, Vec<DenseVector>>),
+}
+
+impl VectorColumns {
+    /// The vectors of each of `rows` points.
+    ///
+    /// # Errors
+    /// 422 naming the column that has another length.
+    pub(crate) fn into_rows(self, rows: usize) -> Result<Vec<Vectors>, ApiError> {
+        match self {
+            Self::Unnamed(column) if column.len() == rows => Ok(column
+                .into_iter()
+                .map(|DenseVector(vector)| Vectors::Unnamed(vector))
+                .collect()),
+            Self::Unnamed(column) => Err(unequal("vectors", column.len(), rows)),
+            Self::Named(columns) => {
+                let mut points: Vec<Vec<(String, Vec<f32>)>> = vec![Vec::with_capacity(columns.len()); rows];
+                for (name, column) in columns {
+                    if column.len() != rows {
+                        return Err(unequal(&format!("vectors.{name}"), column.len(), rows));
+                    }
+                    for (point, DenseVector(vector)) in points.iter_mut().zip(column) {
+                        point.push((name.clone(), vector));
+                    }
+                }
+                Ok(points.into_iter().map(Vectors::Named).collect())
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for VectorColumns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ColumnsVisitor;
+        impl<'de> Visitor<'de> for ColumnsVisitor {
+            type Value = VectorColumns;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of vectors, or an object of named lists of vectors")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<VectorColumns, A::Error> {
+                let mut column = Vec::new();
+                while let Some(vector) = list.next_element()? {
+                    column.push(vector);
+                }
+                Ok(VectorColumns::Unnamed(column))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<VectorColumns, A::Error> {
+                let mut columns = BTreeMap::new();
+                while let Some((name, column)) = map.next_entry::<String, Vec<DenseVector>>()? {
+                    if columns.contains_key(&name) {
+                        return Err(given_twice(&name));
+                    }
+                    columns.insert(name, column);
+                }
+                Ok(VectorColumns::Named(columns))
+            }
+        }
+        deserializer.deserialize_any(ColumnsVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(json: &str, expected: Result<&str, &str>) {
+        match (serde_json::from_str::<VectorsBody>(json), expected) {
+            (Ok(VectorsBody(vectors)), Ok(expected)) => {
+                let back = serde_json::to_string(&VectorsJson(&vectors)).expect("vectors are JSON");
+                assert_eq!(back, expected, "{json}");
+            }
+            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{json}: {error}"),
+            (outcome, expected) => panic!("{json}: {outcome:?}, expected {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn unnamed_and_named_vectors_are_read_and_written() {
+        check("[0.5, 1, -2]", Ok("[0.5,1.0,-2.0]"));
+        check(r#"{"b":[1],"a":[2,3]}"#, Ok(r#"{"b":[1.0],"a":[2.0,3.0]}"#));
+        check("[]", Ok("[]"));
+        check("{}", Ok("{}"));
+        check(
+            "[18446744073709551615, -9223372036854775808]",
+            Ok("[1.8446744e+19,-9.223372e+18]"),
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_finite_dense_vector_is_refused_with_its_value() {
+        check("[1e39]", Err("out of range"));
+        check("[-1e300]", Err("out of range"));
+        check("[null]", Err("null"));
+        check("[[1]]", Err("multi-"));
+        check(r#"{"a":{"indices":[1],"values":[1]}}"#, Err("no sparse"));
+        check(r#"{"text":"cat","model":"m"}"#, Err("\"cat\""));
+        check(r#"{"a":[1],"a":[2]}"#, Err("`a` is given twice"));
+        check("7", Err("`7`"));
+    }
+
+    #[test]
+    fn components_are_rounded_once() {
+        // Just above the midpoint of two neighbours of 1: rounding to 64 bits first would round it down.
+        check("[1.00000005960464477626]", Ok("[1.0000001]"));
+    }
+}
