@@ -8,11 +8,13 @@ const FILES: &[(&str, &[&str])] = &[
     ("docs/config.md", &["config", "--markdown"]),
 ];
 
-/// Writes the files, or with `--check` only tells which are stale.
+/// Writes the files, or with `--check` only tells which are stale; `demo-data` remakes what `omendb demo` loads, which
+/// needs the data set and is therefore not part of the check.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let check = match arguments {
         [] => false,
         [only] if only == "--check" => true,
+        [what, rest @ ..] if what == "demo-data" => return demo_data(rest),
         _ => return Err(format!("unknown arguments {arguments:?}")),
     };
     let mut stale = Vec::new();
@@ -34,4 +36,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         return Err(format!("stale: {}; `cargo x gen` writes them", stale.join(", ")));
     }
     Ok(())
+}
+
+fn demo_data(data_directory: &[String]) -> Result<(), String> {
+    let generator = [
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "omendb-bench",
+        "--bin",
+        "demo-data",
+        "--",
+    ];
+    cargo(&generator).args(data_directory).run()
 }

@@ -43,8 +43,8 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "gen",
-        arguments: "[--check]",
-        help: "write docs/metrics.md and docs/config.md from the code, or only compare",
+        arguments: "[--check | demo-data [DIR]]",
+        help: "write docs/metrics.md and docs/config.md from the code, or only compare; or the demo's data",
         run: generate::run,
     },
     Task {
