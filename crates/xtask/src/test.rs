@@ -55,11 +55,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 
     let mut tally = Tally::default();
     let tests_ok = tests.watch(|line| tally.read(line))?;
-    let before_loom = tally.passed;
+    if !tests_ok && tally.failed == 0 {
+        println!("the tests do not build, or one of their programs died");
+        tally.failed += 1;
+    }
+    let before_loom = tally.passed + tally.failed;
     println!("\nthe loom models of omendb-metrics:");
     let loom_ok = loom.watch(|line| tally.read(line))?;
     // A filter that matches nothing passes silently; the models would be gone without anybody noticing.
-    let loom_ran = tally.passed > before_loom;
+    let loom_ran = tally.passed + tally.failed > before_loom;
     if !loom_ran {
         println!("no loom model ran");
         tally.failed += 1;

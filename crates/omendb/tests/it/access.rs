@@ -45,7 +45,7 @@ fn eventually(client: &mut Client, request: (&str, &str, &str), status: u16) {
 #[test]
 fn each_permission_opens_its_routes_and_no_others() {
     let directory = Directory::new();
-    let token = |permission: &str| directory.token(permission, &["--permission", permission]);
+    let token = |permission: &str| directory.token(&permission.replace(':', "-"), &["--permission", permission]);
     let [admin, read, write, metrics] = ["admin", "data:read", "data:write", "metrics:read"].map(token);
     let server = Server::start_in(&directory, &[]);
     create_collection(&mut server.client_with(&admin), "c", "Dot");
@@ -333,13 +333,13 @@ fn a_user_logs_in_and_out() {
     let login = |password: &str| {
         server
             .client()
-            .post("/auth/login", &json!({"username": "ada", "password": password}))
+            .post("/auth/login", &json!({"user": "ada", "password": password}))
     };
     let refused = login("wrong");
     assert_eq!(refused.status, 401, "{}", refused.text());
     let unknown = server
         .client()
-        .post("/auth/login", &json!({"username": "bob", "password": "x"}));
+        .post("/auth/login", &json!({"user": "bob", "password": "x"}));
     assert_eq!(
         (unknown.status, unknown.error()),
         (401, refused.error()),

@@ -89,7 +89,7 @@ fn exercise(server: &Server, admin: &str) {
             .status,
         403
     );
-    let login = json!({"username": "nobody", "password": "x"});
+    let login = json!({"user": "nobody", "password": "x"});
     assert_eq!(server.client().post("/auth/login", &login).status, 401);
     // More connections than the pool takes: the last ones are turned away.
     let crowd: Vec<_> = (0..12)

@@ -422,7 +422,7 @@ fn credentials_move_the_figures_about_them() {
         ],
     );
     let login = || {
-        let body = json!({"username": "nobody", "password": "x"});
+        let body = json!({"user": "nobody", "password": "x"});
         assert_eq!(server.client().post("/auth/login", &body).status, 401);
     };
     check(
