@@ -1,0 +1,225 @@
+//! Worker blocks: every worker counts in a block of its own, a reader adds them up, and nothing is ever lost.
+//!
+//! Counts live in the block of a living worker or in the base, never in both: a worker that ends folds its block into
+//! the base under the lock that readers take. So a reader sees every count once, and no total ever goes back.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use crate::sync::{Arc, Mutex, lock};
+
+/// What can be added up cell by cell: a block, and every kind of cell inside. Starts at zero.
+pub trait Fold: Default {
+    /// Adds everything counted in `from` to `self`, of which the caller is the only writer.
+    fn fold(&self, from: &Self);
+}
+
+/// The blocks of all workers that count the same thing, and the counts of those that have ended.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use omendb_metrics::{Blocks, Cell};
+/// let queries = Arc::new(Blocks::<Cell>::default());
+/// let worker = Blocks::register(&queries);
+/// worker.increment();
+/// assert_eq!(queries.read().get(), 1);
+/// drop(worker);
+/// assert_eq!(queries.read().get(), 1);
+/// ```
+#[derive(Debug, Default)]
+pub struct Blocks<B> {
+    state: Mutex<State<B>>,
+}
+
+#[derive(Debug)]
+struct State<B> {
+    base: B,
+    live: Vec<Arc<B>>,
+}
+
+impl<B: Default> Default for State<B> {
+    fn default() -> Self {
+        Self {
+            base: B::default(),
+            live: Vec::new(),
+        }
+    }
+}
+
+impl<B: Fold> Blocks<B> {
+    /// A new block, counted from now on.
+    pub fn register(self: &Arc<Self>) -> WorkerBlock<B> {
+        let block = Arc::new(B::default());
+        lock(&self.state).live.push(Arc::clone(&block));
+        WorkerBlock {
+            block,
+            blocks: Arc::clone(self),
+            one_writer: PhantomData,
+        }
+    }
+
+    /// The sum of all blocks, those of ended workers included. No cell of it is ever less than in an earlier sum.
+    pub fn read(&self) -> B {
+        let total = B::default();
+        let state = lock(&self.state);
+        total.fold(&state.base);
+        for block in &state.live {
+            total.fold(block);
+        }
+        total
+    }
+
+    /// Number of living blocks.
+    pub fn live(&self) -> usize {
+        lock(&self.state).live.len()
+    }
+
+    fn end(&self, block: &Arc<B>) {
+        let mut state = lock(&self.state);
+        state.base.fold(block);
+        state.live.retain(|live| !Arc::ptr_eq(live, block));
+    }
+}
+
+/// One worker's block: it alone writes the cells inside. Dropping it folds the counts into the base.
+///
+/// It can move to another thread but not be shared with one:
+/// ```compile_fail
+/// fn shared<T: Sync>() {}
+/// shared::<omendb_metrics::WorkerBlock<omendb_metrics::Cell>>();
+/// ```
+#[derive(Debug)]
+pub struct WorkerBlock<B: Fold> {
+    block: Arc<B>,
+    blocks: Arc<Blocks<B>>,
+    one_writer: PhantomData<std::cell::Cell<()>>,
+}
+
+impl<B: Fold> Deref for WorkerBlock<B> {
+    type Target = B;
+
+    #[inline]
+    fn deref(&self) -> &B {
+        &self.block
+    }
+}
+
+impl<B: Fold> Drop for WorkerBlock<B> {
+    fn drop(&mut self) {
+        self.blocks.end(&self.block);
+    }
+}
+
+/// A worker's blocks for everything it has ever counted for, such as the collections it has searched.
+///
+/// Finding the block of the thing last counted for is one comparison; of another, one look-up by address.
+#[derive(Debug)]
+pub struct WorkerBlocks<B: Fold> {
+    last: usize,
+    blocks: Vec<WorkerBlock<B>>,
+    by_address: HashMap<usize, usize, BuildHasherDefault<AddressHasher>>,
+    sweep_at: usize,
+}
+
+impl<B: Fold> Default for WorkerBlocks<B> {
+    fn default() -> Self {
+        Self {
+            last: 0,
+            blocks: Vec::new(),
+            by_address: HashMap::default(),
+            sweep_at: 16,
+        }
+    }
+}
+
+impl<B: Fold> WorkerBlocks<B> {
+    /// This worker's block in `blocks`, registered on first use.
+    #[inline]
+    pub fn of(&mut self, blocks: &Arc<Blocks<B>>) -> &WorkerBlock<B> {
+        let is_last = self
+            .blocks
+            .get(self.last)
+            .is_some_and(|block| Arc::ptr_eq(&block.blocks, blocks));
+        if !is_last {
+            self.last = self.find(blocks);
+        }
+        &self.blocks[self.last]
+    }
+
+    /// An address cannot be reused while a block, which keeps its `Blocks` alive, is listed under it.
+    fn find(&mut self, blocks: &Arc<Blocks<B>>) -> usize {
+        let address = Arc::as_ptr(blocks) as usize;
+        if let Some(&index) = self.by_address.get(&address) {
+            return index;
+        }
+        if self.blocks.len() >= self.sweep_at {
+            self.forget_removed();
+        }
+        self.blocks.push(blocks.register());
+        self.by_address.insert(address, self.blocks.len() - 1);
+        self.blocks.len() - 1
+    }
+
+    /// Drops the blocks whose `Blocks` nobody but workers holds any more: those of removed collections.
+    fn forget_removed(&mut self) {
+        self.blocks
+            .retain(|block| Arc::strong_count(&block.blocks) > block.blocks.live());
+        self.sweep_at = (2 * self.blocks.len()).max(16);
+        let indices = self.blocks.iter().enumerate();
+        self.by_address = indices
+            .map(|(index, block)| (Arc::as_ptr(&block.blocks) as usize, index))
+            .collect();
+    }
+}
+
+/// Spreads addresses by one multiplication (Fibonacci hashing): nobody can choose an address to attack with.
+#[derive(Debug, Default)]
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_usize(usize::from(byte) ^ self.0 as usize);
+        }
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        let product = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ (product >> 32);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::cell::Cell;
+
+    #[test]
+    fn a_worker_finds_its_block_among_many_and_forgets_removed_ones() {
+        let mut worker = WorkerBlocks::<Cell>::default();
+        let kept: Vec<_> = (0..40).map(|_| Arc::new(Blocks::<Cell>::default())).collect();
+        for round in 0..10 {
+            for blocks in &kept {
+                worker.of(blocks).increment();
+            }
+            for _ in 0..100 {
+                worker.of(&Arc::new(Blocks::default())).increment();
+            }
+            assert!(
+                kept.iter()
+                    .all(|blocks| blocks.read().get() == round + 1 && blocks.live() == 1)
+            );
+        }
+        assert!(
+            worker.blocks.len() < 200,
+            "{} blocks of removed collections kept",
+            worker.blocks.len()
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! Counters for threads that are not engine workers: sharded by thread, padded, allocated on first use.
+
+use std::marker::PhantomData;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::descriptor::Kind;
+use crate::label::LabelSet;
+use crate::reading::{Metric, Reading};
+use crate::shard::{self, SHARDS};
+use crate::snapshot::Samples;
+
+/// Counters of one row: one cache line.
+const ROW: usize = 8;
+
+/// A family of counters by closed labels, written by any thread.
+///
+/// A family of a type that is not [`LabelSet::SPARSE`] starts at zero on the page; a sparse one shows what has
+/// happened. Storage comes in pages of eight series, 64 bytes a series, when the first of them moves.
+///
+/// ```
+/// # use omendb_metrics::{Counters, labels};
+/// labels! {
+///     /// How a login ended.
+///     pub enum Outcome("status") { Success = "success", Failure = "failure" }
+/// }
+/// let logins = Counters::<Outcome>::default();
+/// logins.increment(Outcome::Failure);
+/// assert_eq!((logins.get(Outcome::Success), logins.get(Outcome::Failure)), (0, 1));
+/// ```
+#[derive(Debug)]
+pub struct Counters<L> {
+    pages: Box<[OnceLock<Box<Page>>]>,
+    labels: PhantomData<fn(L)>,
+}
+
+/// One row per shard, so that two threads never write one cache line.
+type Page = [Row; SHARDS];
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Row([AtomicU64; ROW]);
+
+impl<L: LabelSet> Default for Counters<L> {
+    fn default() -> Self {
+        let pages = L::cardinality().div_ceil(ROW);
+        Self {
+            pages: (0..pages).map(|_| OnceLock::new()).collect(),
+            labels: PhantomData,
+        }
+    }
+}
+
+impl<L: LabelSet> Counters<L> {
+    /// Adds `n` to the series with these labels.
+    #[inline]
+    pub fn add(&self, labels: L, n: u64) {
+        self.add_at(labels.index(), n);
+    }
+
+    /// Adds one to the series with these labels.
+    #[inline]
+    pub fn increment(&self, labels: L) {
+        self.add_at(labels.index(), 1);
+    }
+
+    /// What the series with these labels has counted; never less than an earlier answer.
+    pub fn get(&self, labels: L) -> u64 {
+        self.sum(labels.index())
+    }
+
+    #[inline]
+    fn add_at(&self, index: usize, n: u64) {
+        let page = self.pages[index / ROW].get_or_init(Box::default);
+        let (shard, alone) = shard::current();
+        let cell = &page[shard].0[index % ROW];
+        if alone {
+            cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+        } else {
+            cell.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    fn sum(&self, index: usize) -> u64 {
+        let cell = |row: &Row| row.0[index % ROW].load(Ordering::Relaxed);
+        self.pages[index / ROW]
+            .get()
+            .map_or(0, |page| page.iter().map(cell).fold(0, u64::wrapping_add))
+    }
+}
+
+impl<L: LabelSet> Metric for Counters<L> {
+    const KIND: Kind = Kind::Counter;
+
+    fn labels() -> Vec<&'static str> {
+        L::keys()
+    }
+
+    fn cardinality() -> usize {
+        L::cardinality()
+    }
+
+    fn collect(&self, out: &mut Samples<'_>) {
+        let pieces = L::pieces(out);
+        for page in 0..self.pages.len() {
+            if L::SPARSE && self.pages[page].get().is_none() {
+                continue;
+            }
+            for index in page * ROW..((page + 1) * ROW).min(L::cardinality()) {
+                let count = self.sum(index);
+                if count > 0 || !L::SPARSE {
+                    out.push(pieces.at(index), Reading::Unsigned(count));
+                }
+            }
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let used = self.pages.iter().filter(|page| page.get().is_some()).count();
+        size_of_val(&*self.pages) + used * size_of::<Page>()
+    }
+}
+
+/// A counter without labels, written by any thread.
+#[derive(Debug, Default)]
+pub struct Counter(Counters<()>);
+
+impl Counter {
+    /// Adds `n`.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.add_at(0, n);
+    }
+
+    /// Adds one.
+    #[inline]
+    pub fn increment(&self) {
+        self.0.add_at(0, 1);
+    }
+
+    /// What has been counted; never less than an earlier answer.
+    pub fn get(&self) -> u64 {
+        self.0.sum(0)
+    }
+}
+
+impl Metric for Counter {
+    const KIND: Kind = Kind::Counter;
+
+    fn collect(&self, out: &mut Samples<'_>) {
+        self.0.collect(out);
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.0.heap_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_lost_between_more_threads_than_shards() {
+        let counter = Counter::default();
+        for _ in 0..4 {
+            std::thread::scope(|scope| {
+                for _ in 0..2 * SHARDS {
+                    scope.spawn(|| (0..1_000).for_each(|_| counter.increment()));
+                }
+            });
+        }
+        assert_eq!(counter.get(), 4 * 2 * SHARDS as u64 * 1_000);
+    }
+
+    #[test]
+    fn a_counter_nobody_moved_owns_no_page() {
+        let counter = Counter::default();
+        let idle = counter.heap_bytes();
+        counter.increment();
+        assert_eq!(counter.heap_bytes() - idle, SHARDS * 64);
+        assert!(idle < 32, "{idle}");
+    }
+}

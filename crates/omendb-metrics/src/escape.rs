@@ -1,0 +1,73 @@
+//! Escapes of the text formats and of JSON.
+
+use std::fmt::Write as _;
+
+/// HELP text of format 0.0.4: backslash and line feed.
+pub(crate) fn help(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\n', "\\n")
+}
+
+/// HELP text of OpenMetrics, which wants quotes escaped too.
+pub(crate) fn openmetrics_help(text: &str) -> String {
+    help(text).replace('"', "\\\"")
+}
+
+/// A label value: backslash, quote and line feed are escaped; other control characters, which nobody can read on a
+/// page, become U+FFFD. The result is also right between the quotes of a JSON string.
+pub(crate) fn label_value(out: &mut String, value: &str) {
+    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\' && byte != 0x7f;
+    if value.bytes().all(plain) {
+        out.push_str(value);
+        return;
+    }
+    for c in value.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            c if c.is_ascii_control() => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+}
+
+/// A JSON string with its quotes.
+pub(crate) fn json_string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            c if c < ' ' => {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_each_place_escapes() {
+        let check = |value: &str, label: &str, json: &str| {
+            let (mut as_label, mut as_json) = (String::new(), String::new());
+            label_value(&mut as_label, value);
+            json_string(&mut as_json, value);
+            assert_eq!((as_label.as_str(), as_json.as_str()), (label, json));
+        };
+        check("main", "main", "\"main\"");
+        check("a\"b", "a\\\"b", "\"a\\\"b\"");
+        check("a\\n", "a\\\\n", "\"a\\\\n\"");
+        check("a\nb", "a\\nb", "\"a\\nb\"");
+        check("a\tb\0", "a\u{fffd}b\u{fffd}", "\"a\\u0009b\\u0000\"");
+        check("Grüße 你好", "Grüße 你好", "\"Grüße 你好\"");
+        assert_eq!(help("a\\b\n\"c\""), "a\\\\b\\n\"c\"");
+        assert_eq!(openmetrics_help("a\\b\n\"c\""), "a\\\\b\\n\\\"c\\\"");
+    }
+}
