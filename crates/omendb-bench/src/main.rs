@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+mod distance;
 mod report;
 
 pub(crate) use report::Report;
@@ -24,7 +25,11 @@ pub(crate) struct Options {
 /// One benchmark: its name, what it measures, and the function that does.
 type Benchmark = (&'static str, &'static str, fn(&Options) -> Result<Report, String>);
 
-const BENCHMARKS: &[Benchmark] = &[];
+const BENCHMARKS: &[Benchmark] = &[(
+    "distance",
+    "one query against 50,000 rows in memory, beside reading them",
+    distance::measure,
+)];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
