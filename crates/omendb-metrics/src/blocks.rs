@@ -49,13 +49,13 @@ impl<B: Default> Default for State<B> {
 }
 
 impl<B: Fold> Blocks<B> {
-    /// A new block, counted from now on.
-    pub fn register(self: &Arc<Self>) -> WorkerBlock<B> {
+    /// A new block, counted from now on. (No method, because loom's `Arc` cannot be a receiver.)
+    pub fn register(blocks: &Arc<Self>) -> WorkerBlock<B> {
         let block = Arc::new(B::default());
-        lock(&self.state).live.push(Arc::clone(&block));
+        lock(&blocks.state).live.push(Arc::clone(&block));
         WorkerBlock {
             block,
-            blocks: Arc::clone(self),
+            blocks: Arc::clone(blocks),
             one_writer: PhantomData,
         }
     }
@@ -157,7 +157,7 @@ impl<B: Fold> WorkerBlocks<B> {
         if self.blocks.len() >= self.sweep_at {
             self.forget_removed();
         }
-        self.blocks.push(blocks.register());
+        self.blocks.push(Blocks::register(blocks));
         self.by_address.insert(address, self.blocks.len() - 1);
         self.blocks.len() - 1
     }

@@ -1,5 +1,6 @@
 //! Counters for threads that are not engine workers: sharded by thread, padded, allocated on first use.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +29,6 @@ const ROW: usize = 8;
 /// logins.increment(Outcome::Failure);
 /// assert_eq!((logins.get(Outcome::Success), logins.get(Outcome::Failure)), (0, 1));
 /// ```
-#[derive(Debug)]
 pub struct Counters<L> {
     pages: Box<[OnceLock<Box<Page>>]>,
     labels: PhantomData<fn(L)>,
@@ -40,6 +40,14 @@ type Page = [Row; SHARDS];
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Row([AtomicU64; ROW]);
+
+impl<L: LabelSet> fmt::Debug for Counters<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries((0..L::cardinality()).map(|index| self.sum(index)))
+            .finish()
+    }
+}
 
 impl<L: LabelSet> Default for Counters<L> {
     fn default() -> Self {

@@ -1,5 +1,6 @@
 //! Families of gauges, histograms and worker cells by closed labels.
 
+use std::fmt;
 use std::marker::PhantomData;
 
 use crate::blocks::Fold;
@@ -19,10 +20,15 @@ use crate::snapshot::Samples;
 /// let stages = Family::<Stage, Histogram>::default();
 /// stages.of(Stage::Search).record(80_000);
 /// ```
-#[derive(Debug)]
 pub struct Family<L, I> {
     instruments: Box<[I]>,
     labels: PhantomData<fn(L)>,
+}
+
+impl<L, I: fmt::Debug> fmt::Debug for Family<L, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.instruments).finish()
+    }
 }
 
 impl<L: LabelSet, I: Default> Default for Family<L, I> {

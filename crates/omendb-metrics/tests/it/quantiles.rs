@@ -1,0 +1,92 @@
+//! Quantiles and means against exact ones, for distributions of different shapes.
+
+use omendb_metrics::{Clock, Histogram, HistogramCells, Latency, LatencyWindow};
+
+/// Half a bucket of the grid: 2^(1/16) - 1 is 4.43 %.
+const TOLERANCE: f64 = 0.045;
+
+/// A fixed sequence of numbers in (0, 1) (xorshift64*): the same on every run.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> f64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        ((self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+    }
+
+    fn normal(&mut self) -> f64 {
+        (-2.0 * self.next().ln()).sqrt() * (std::f64::consts::TAU * self.next()).cos()
+    }
+}
+
+/// Records what `draw` gives and compares every figure of the window with the exact one.
+fn check(shape: &str, mut draw: impl FnMut(&mut Chance) -> f64) {
+    let (clock, _) = Clock::manual();
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let (shared, cells) = (Histogram::<Latency>::default(), HistogramCells::default());
+    let mut nanos: Vec<u64> = (0..50_000).map(|_| draw(&mut chance) as u64).collect();
+    for &value in &nanos {
+        shared.record(value);
+        cells.record(value);
+    }
+    assert_eq!(shared.distribution(), cells.distribution());
+    let window = LatencyWindow::empty::<Latency>();
+    let figures = window.figures(clock.now(), &cells.distribution()).unwrap();
+    nanos.sort_unstable();
+    let exact = |q: f64| nanos[(q * nanos.len() as f64).ceil() as usize - 1] as f64 * 1e-9;
+    for (q, figure) in [(0.50, figures.p50), (0.95, figures.p95), (0.99, figures.p99)] {
+        let error = (figure / exact(q) - 1.0).abs();
+        assert!(
+            error <= TOLERANCE,
+            "{shape}: p{:.0} is {figure}, exactly {}, off by {error:.4}",
+            q * 100.0,
+            exact(q)
+        );
+    }
+    let mean = nanos.iter().sum::<u64>() as f64 * 1e-9 / nanos.len() as f64;
+    assert!(
+        (figures.mean / mean - 1.0).abs() < 1e-9,
+        "{shape}: mean {} against {mean}",
+        figures.mean
+    );
+    assert_eq!(figures.count, nanos.len() as u64);
+}
+
+#[test]
+fn within_half_a_bucket_for_every_shape() {
+    check("log-normal around 1 ms", |chance| {
+        1e6 * (0.7 * chance.normal()).exp()
+    });
+    check("log-normal with a heavy tail", |chance| {
+        (1e5 * (1.8 * chance.normal()).exp()).clamp(1e3, 6e10)
+    });
+    check("bimodal, cache hit or disk", |chance| {
+        let mode = if chance.next() < 0.94 { 8e4 } else { 9e6 };
+        mode * (1.0 + 0.1 * chance.normal())
+    });
+    check("uniform", |chance| 2e3 + 1e9 * chance.next());
+    for constant in [
+        1_000.0,
+        1_049.0,
+        123_456.0,
+        1e6,
+        2.0_f64.powi(-10) * 1e9,
+        3e9,
+        6.3e10,
+    ] {
+        check(&format!("constant {constant} ns"), |_| constant);
+    }
+}
+
+#[test]
+fn the_ends_of_the_grid_are_named_by_their_bound() {
+    let figures = |nanos| {
+        let latency = Histogram::<Latency>::default();
+        latency.record(nanos);
+        latency.distribution().quantile(0.5).unwrap()
+    };
+    assert!(figures(0) < 1e-6 && figures(0) > 0.9e-6);
+    assert_eq!(figures(100_000_000_000), 64.0);
+}
