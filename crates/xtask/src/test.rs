@@ -41,17 +41,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         Some(dir) => tests = tests.env("OMENDB_DATA", dir),
         None => missing.push("no data set in OMENDB_DATA or ../shared/data/debian-packages".to_owned()),
     }
-    let loom = cargo(&[
-        "test",
-        "--package",
-        "omendb-metrics",
-        "--release",
-        "--test",
-        "it",
-        "loom",
-    ])
-    .env("RUSTFLAGS", "--cfg loom")
-    .env("CARGO_TARGET_DIR", command::root().join("target/loom"));
+    let loom = cargo(&["test", "--package", "omendb-metrics", "--release", "--test", "it"])
+        .env("RUSTFLAGS", "--cfg loom")
+        .env("CARGO_TARGET_DIR", command::root().join("target/loom"));
 
     let mut tally = Tally::default();
     let tests_ok = tests.watch(|line| tally.read(line))?;
