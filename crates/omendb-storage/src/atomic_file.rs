@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Error;
-use crate::fs::{Access, File, FileSystem};
+use crate::fs::{Access, FileSystem};
 use crate::limits::MAX_ATOMIC_FILE_BYTES;
 use crate::little_endian::{u32_at, u64_at};
 
@@ -110,7 +110,7 @@ impl AtomicFile {
         }
         if let Err(error) = self.write_temporary(&self.encode(content)) {
             if !self.is_poisoned() {
-                // Best effort: a file left behind is overwritten by the next call, but its space may be wanted.
+                // Best effort: a file left behind is removed by the next call, but its space may be wanted.
                 let _ = self.fs.remove_file(&self.temporary);
             }
             return Err(error);
@@ -127,10 +127,16 @@ impl AtomicFile {
 
     fn write_temporary(&self, bytes: &[u8]) -> Result<(), Error> {
         let path = &self.temporary;
-        let file: Box<dyn File> = self
-            .fs
-            .open(path, Access::CreateOrEmpty)
-            .map_err(|e| Error::io("create", path, e))?;
+        // A new file, never an emptied one: after a power cut in the middle of a rename, the name of the temporary
+        // file may stand for the very file that is in force.
+        let file = match self.fs.open(path, Access::CreateNew) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self
+                .fs
+                .remove_file(path)
+                .and_then(|()| self.fs.open(path, Access::CreateNew)),
+            created => created,
+        };
+        let file = file.map_err(|e| Error::io("create", path, e))?;
         file.write_at(bytes, 0).map_err(|e| Error::io("write", path, e))?;
         file.sync_all().map_err(|e| {
             let error = Error::io("sync", path, e);

@@ -43,7 +43,7 @@ pub enum Error {
         /// The most that is accepted.
         limit: u64,
     },
-    /// A journal is already there.
+    /// The directory for a new journal is already there.
     Exists {
         /// Its directory.
         path: PathBuf,
@@ -113,7 +113,7 @@ impl fmt::Display for Error {
             }
             Self::Locked { path } => write!(f, "another process holds {}", path.display()),
             Self::TooLarge { size, limit } => write!(f, "{size} is more than the {limit} accepted at once"),
-            Self::Exists { path } => write!(f, "{} already holds a journal", path.display()),
+            Self::Exists { path } => write!(f, "{} is already there", path.display()),
             Self::Io {
                 operation,
                 path,

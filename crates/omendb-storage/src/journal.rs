@@ -70,34 +70,29 @@ pub struct AppendStats {
 }
 
 impl Journal {
-    /// Creates an empty journal, and its directory if need be; the parent directory must exist. Durable on return.
+    /// Creates an empty journal in a directory of its own, which must not exist yet; the parent directory must.
+    /// Durable on return.
     ///
     /// # Errors
-    /// [`Error::Exists`] when the directory holds a journal already.
+    /// [`Error::Exists`] when the directory is there already. After another error it may be, empty or not:
+    /// [`Self::destroy`] removes it, or the next journal takes another name.
     pub fn create(fs: Arc<dyn FileSystem>, directory: &Path, options: JournalOptions) -> Result<Self, Error> {
-        match fs.create_directory(directory) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Error::io("create", directory, error)),
-        }
+        fs.create_directory(directory).map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => Error::Exists {
+                path: directory.to_owned(),
+            },
+            _ => Error::io("create", directory, e),
+        })?;
+        let parent = directory.parent().unwrap_or(Path::new("."));
+        fs.sync_directory(parent)
+            .map_err(|e| Error::io("sync", parent, e))?;
+        let manifest = Manifest::empty(1);
+        manifest_file(&fs, directory).replace(&manifest.encode())?;
         let place = Place {
             fs,
             directory: directory.to_owned(),
         };
-        let listing = recovery::list(&place)?;
-        if listing.has_manifest {
-            return Err(Error::Exists {
-                path: directory.to_owned(),
-            });
-        }
-        let manifest = Manifest::empty(1);
-        manifest_file(&place.fs, directory).replace(&manifest.encode())?;
-        let parent = directory.parent().unwrap_or(Path::new("."));
-        place
-            .fs
-            .sync_directory(parent)
-            .map_err(|e| Error::io("sync", parent, e))?;
-        let store = Store::new(place, manifest, listing.highest_number(), options.seed);
+        let store = Store::new(place, manifest, 0, options.seed);
         Ok(Self::assemble(Arc::new(store), options, None, 0))
     }
 

@@ -14,7 +14,6 @@ use crate::error::Error;
 use crate::file_header::Kind;
 use crate::frame::{self, HEADER_BYTES};
 use crate::frame_reader::{FrameReader, Step};
-use crate::fs::DirectoryEntry;
 use crate::log_reader::{LogReader, open_frames};
 use crate::manifest::{self, Manifest, SegmentEntry};
 use crate::segment::Segment;
@@ -74,55 +73,36 @@ pub(crate) struct Opened {
     pub(crate) recovered: Recovered,
 }
 
-/// The names in a journal's directory that are ours.
-pub(crate) struct Listing {
-    pub(crate) has_manifest: bool,
-    /// Log segments and snapshots, and any unfinished manifest.
-    files: Vec<String>,
-}
-
-impl Listing {
-    pub(crate) fn highest_number(&self) -> u64 {
-        self.files
-            .iter()
-            .filter_map(|name| Kind::number(name))
-            .max()
-            .unwrap_or(0)
-    }
-}
-
-pub(crate) fn list(place: &Place) -> Result<Listing, Error> {
+/// The names in a journal's directory that are ours, but for the manifest: log segments, snapshots, an unfinished
+/// manifest.
+fn list(place: &Place) -> Result<Vec<String>, Error> {
     let directory = &place.directory;
     let entries = place
         .fs
         .list(directory)
         .map_err(|e| Error::io("list", directory, e))?;
-    let names: Vec<String> = entries
-        .into_iter()
-        .map(|DirectoryEntry { name, .. }| name)
-        .collect();
-    let has_manifest = names.iter().any(|name| name == manifest::FILE);
     let is_ours = |name: &String| name == manifest::TEMPORARY_FILE || Kind::number(name).is_some();
-    Ok(Listing {
-        has_manifest,
-        files: names.into_iter().filter(is_ours).collect(),
-    })
+    Ok(entries
+        .into_iter()
+        .map(|entry| entry.name)
+        .filter(is_ours)
+        .collect())
 }
 
 pub(crate) fn open(place: Place, seed: u64) -> Result<Opened, Error> {
-    let listing = list(&place)?;
+    let files = list(&place)?;
+    let highest_number = files
+        .iter()
+        .filter_map(|name| Kind::number(name))
+        .max()
+        .unwrap_or(0);
     let file = manifest_file(&place.fs, &place.directory);
     let Some(content) = file.read()? else {
         return Err(Error::corrupt(file.path(), 0, "the manifest is missing"));
     };
     let manifest = Manifest::decode(&content, file.path())?;
     let directory = place.directory.clone();
-    let store = Arc::new(Store::new(
-        place,
-        manifest.clone(),
-        listing.highest_number(),
-        seed,
-    ));
+    let store = Arc::new(Store::new(place, manifest.clone(), highest_number, seed));
 
     let settled = match manifest.segments.last() {
         Some(tail) if !tail.sealed => settle(&store, &manifest, tail)?,
@@ -131,8 +111,7 @@ pub(crate) fn open(place: Place, seed: u64) -> Result<Opened, Error> {
             ..Settled::default()
         },
     };
-    let debris: Vec<&String> = listing
-        .files
+    let debris: Vec<&String> = files
         .iter()
         .filter(|name| !Kind::number(name).is_some_and(|number| settled.manifest.names(number)))
         .collect();

@@ -1,5 +1,6 @@
 //! What a journal and its snapshot writers share: the directory, its manifest, and whether writes are poisoned.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -82,10 +83,12 @@ impl Store {
             .map_err(|e| Error::io("create", path, e))
     }
 
+    /// Opens a file that the manifest names.
     pub(crate) fn open(&self, path: &Path) -> Result<Box<dyn File>, Error> {
-        self.fs
-            .open(path, Access::Read)
-            .map_err(|e| Error::io("open", path, e))
+        self.fs.open(path, Access::Read).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => Error::corrupt(path, 0, "the file is missing"),
+            _ => Error::io("open", path, e),
+        })
     }
 
     /// Removes a file nothing refers to. That it may fail is of no consequence: the next start tries again.

@@ -17,8 +17,6 @@ pub enum Access {
     Read,
     /// A file that must not be there yet, for reading and writing.
     CreateNew,
-    /// A file for reading and writing, emptied if it was there.
-    CreateOrEmpty,
 }
 
 /// One name in a directory.

@@ -34,9 +34,6 @@ impl FileSystem for RealFs {
             Access::CreateNew => {
                 options.write(true).create_new(true);
             }
-            Access::CreateOrEmpty => {
-                options.write(true).create(true).truncate(true);
-            }
         }
         Ok(Box::new(RealFile {
             file: options.open(path)?,

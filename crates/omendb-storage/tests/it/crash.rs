@@ -1,0 +1,33 @@
+use omendb_sim::Rng;
+
+use crate::history::{self, Checked, Run, random_steps};
+
+/// The power is cut after each operation of random histories, every unsynced sector, size and name there or not.
+#[test]
+fn acknowledged_records_survive_every_power_cut() {
+    let mut total = Checked::default();
+    let seeds = history::first_seed()..history::first_seed() + 24 * history::effort();
+    for seed in seeds.clone() {
+        let mut rng = Rng::new(seed);
+        let steps = random_steps(&mut rng, 24);
+        let mut run = Run::new(history::disk(seed));
+        run.fs.record_crash_points();
+        run.perform(&steps);
+        run.end_process(rng.one_in(2));
+        let points = run.fs.crash_points();
+        let checked = history::check_crashes(
+            &points,
+            |operations| run.model_at(operations).clone(),
+            40,
+            &mut rng,
+        );
+        total.crash_points += checked.crash_points;
+        total.images += checked.images;
+        total.nested_images += checked.nested_images;
+    }
+    println!("seeds {seeds:?}: {total:?}");
+    assert!(
+        total.images > 10_000,
+        "the histories leave something to check: {total:?}"
+    );
+}

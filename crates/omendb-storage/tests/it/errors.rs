@@ -1,0 +1,137 @@
+use omendb_sim::{Fault, Injected, Rng, SimFs};
+
+use crate::history::{self, Checked, Met, Run, Step, random_steps};
+
+/// Each operation of random histories fails once, in each of the ways an operation can. The process goes on (or
+/// restarts, when a failed sync ended the writing), and after that the power is cut at every operation.
+#[test]
+fn an_error_at_any_operation_loses_nothing_acknowledged() {
+    let mut total = Checked::default();
+    let mut runs = 0;
+    let mut met = Met::default();
+    for seed in history::first_seed()..history::first_seed() + 2 * history::effort() {
+        let mut rng = Rng::new(seed);
+        let steps = random_steps(&mut rng, 16);
+        for error in [Injected::Io, Injected::NoSpace, Injected::NoSpaceAtSync] {
+            for number in 0..operations(seed, &steps) {
+                let fault = Fault {
+                    operations: number..number + 1,
+                    error,
+                };
+                let run = faulty_run(seed, &steps, fault);
+                let points = run.fs.crash_points();
+                let checked = history::check_crashes(
+                    &points,
+                    |operations| run.model_at(operations).clone(),
+                    4,
+                    &mut rng,
+                );
+                runs += 1;
+                total.crash_points += checked.crash_points;
+                total.images += checked.images;
+                total.nested_images += checked.nested_images;
+                met.full += run.met.full;
+                met.poisoned += run.met.poisoned;
+                met.other += run.met.other;
+            }
+        }
+    }
+    println!("{runs} runs with an error: {total:?}, {met:?}");
+    assert!(met.full > 0 && met.other > 0, "the errors were met: {met:?}");
+}
+
+/// How many operations the steps take on a sound disk.
+fn operations(seed: u64, steps: &[Step]) -> u64 {
+    let fs = history::disk(seed);
+    let mut run = Run::new(fs.clone());
+    run.perform(steps);
+    run.end_process(true);
+    fs.operations()
+}
+
+fn faulty_run(seed: u64, steps: &[Step], fault: Fault) -> Run {
+    let fs: SimFs = history::disk(seed);
+    // The directory the journal lies in was made before the fault counts.
+    let fault = Fault {
+        operations: fault.operations.start.max(fs.operations())..fault.operations.end,
+        ..fault
+    };
+    fs.inject(fault);
+    let mut run = Run::new(fs);
+    run.fs.record_crash_points();
+    run.perform(steps);
+    run.end_process(true);
+    run.ensure_open();
+    run.end_process(false);
+    run
+}
+
+/// A failed sync of the log ends the writing until a restart, which finds the batch whole or not at all.
+#[test]
+fn a_failed_sync_poisons_until_the_restart() {
+    let fs = history::disk(1);
+    let mut journal = history::create(&fs).unwrap();
+    journal.append(&[b"first"]).unwrap();
+    // The next append is a write and then a sync.
+    fs.inject(Fault::io(fs.operations() + 1));
+    assert!(matches!(
+        journal.append(&[b"second"]),
+        Err(omendb_storage::Error::Io {
+            operation: "sync",
+            ..
+        })
+    ));
+    assert!(journal.is_poisoned());
+    assert!(matches!(
+        journal.append(&[b"third"]),
+        Err(omendb_storage::Error::Poisoned)
+    ));
+    assert!(matches!(
+        journal.begin_snapshot(),
+        Err(omendb_storage::Error::Poisoned)
+    ));
+    drop(journal);
+
+    // The kernel still shows the second record and believes it clean; being read, it has to become durable.
+    let (_journal, recovered) = history::open(&fs).unwrap();
+    assert_eq!(recovered.report.rewritten_records, 1);
+    assert_eq!(
+        history::read_all(recovered).unwrap(),
+        [b"first".to_vec(), b"second".to_vec()]
+    );
+    for image in fs.crash_point().images(64, &mut Rng::new(1)) {
+        let (_, recovered) = history::open(&image).unwrap();
+        assert_eq!(
+            history::read_all(recovered).unwrap().len(),
+            2,
+            "what was served stays"
+        );
+    }
+}
+
+/// A failed write is not a failed sync: the next append goes on where the last good one ended.
+#[test]
+fn a_failed_write_is_cut_off_and_the_next_append_follows() {
+    for seed in 0..32 {
+        let fs = history::disk(seed);
+        let mut journal = history::create(&fs).unwrap();
+        journal.append(&[b"first"]).unwrap();
+        fs.inject(Fault::io(fs.operations()));
+        let long = vec![7_u8; 1300];
+        assert!(matches!(
+            journal.append(&[long]),
+            Err(omendb_storage::Error::Io {
+                operation: "write",
+                ..
+            })
+        ));
+        assert!(!journal.is_poisoned());
+        let stats = journal.append(&[b"second"]).unwrap();
+        assert_eq!(stats.first_sequence, 2);
+        let (_, recovered) = history::open(&fs).unwrap();
+        assert_eq!(
+            history::read_all(recovered).unwrap(),
+            [b"first".to_vec(), b"second".to_vec()]
+        );
+    }
+}
