@@ -5,7 +5,7 @@
 
 #![expect(unsafe_code, reason = "vector loads and stores")]
 
-use super::{BLOCK, DOT, L2, prefetch, prefetch_start, split_block};
+use super::{Ahead, BLOCK, DOT, L2, split_block};
 use crate::kernels::I8Table;
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_add_epi32, _mm_hadd_epi32, _mm_loadu_si128, _mm_storeu_si128, _mm256_add_epi32,
@@ -25,13 +25,13 @@ pub(super) static TABLE: I8Table = I8Table {
 
 #[target_feature(enable = "avx2")]
 fn dot(a: &[i8], b: &[i8]) -> i32 {
-    let [sum] = block::<DOT, 1>(a, [b]);
+    let [sum] = block::<DOT, 1>(a, [b], Ahead::NOTHING);
     sum
 }
 
 #[target_feature(enable = "avx2")]
 fn l2_squared(a: &[i8], b: &[i8]) -> u32 {
-    let [sum] = block::<L2, 1>(a, [b]);
+    let [sum] = block::<L2, 1>(a, [b], Ahead::NOTHING);
     sum.cast_unsigned()
 }
 
@@ -40,8 +40,9 @@ fn dot_rows(query: &[i8], rows: &[i8], out: &mut [i32]) {
     let dimension = query.len();
     let (block_sums, rest_sums) = out.as_chunks_mut::<BLOCK>();
     let (blocks, rest) = rows.split_at(block_sums.len() * BLOCK * dimension);
-    for (rows, sums) in blocks.chunks_exact(BLOCK * dimension).zip(block_sums) {
-        *sums = block::<DOT, BLOCK>(query, split_block(rows, dimension));
+    for (block_rows, sums) in blocks.chunks_exact(BLOCK * dimension).zip(block_sums) {
+        let ahead = Ahead::of(block_rows, rows);
+        *sums = block::<DOT, BLOCK>(query, split_block(block_rows, dimension), ahead);
     }
     for (row, sum) in rest.chunks_exact(dimension).zip(rest_sums) {
         *sum = dot(query, row);
@@ -53,8 +54,9 @@ fn l2_squared_rows(query: &[i8], rows: &[i8], out: &mut [u32]) {
     let dimension = query.len();
     let (block_sums, rest_sums) = out.as_chunks_mut::<BLOCK>();
     let (blocks, rest) = rows.split_at(block_sums.len() * BLOCK * dimension);
-    for (rows, sums) in blocks.chunks_exact(BLOCK * dimension).zip(block_sums) {
-        *sums = block::<L2, BLOCK>(query, split_block(rows, dimension)).map(i32::cast_unsigned);
+    for (block_rows, sums) in blocks.chunks_exact(BLOCK * dimension).zip(block_sums) {
+        let ahead = Ahead::of(block_rows, rows);
+        *sums = block::<L2, BLOCK>(query, split_block(block_rows, dimension), ahead).map(i32::cast_unsigned);
     }
     for (row, sum) in rest.chunks_exact(dimension).zip(rest_sums) {
         *sum = l2_squared(query, row);
@@ -64,16 +66,15 @@ fn l2_squared_rows(query: &[i8], rows: &[i8], out: &mut [u32]) {
 /// The sums of `query` with each of `ROWS` rows of its length, modulo 2^32.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn block<const TERM: u8, const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS]) -> [i32; ROWS] {
+fn block<const TERM: u8, const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS], ahead: Ahead) -> [i32; ROWS] {
     let (query_chunks, query_tail) = query.as_chunks::<LANES>();
     let full = query_chunks.len();
     let chunks: [&[[i8; LANES]]; ROWS] = rows.map(|row| &row.as_chunks().0[..full]);
     let mut sums = [_mm256_setzero_si256(); ROWS];
-    let ahead = prefetch_start(rows[0]);
     for at in 0..full {
         let query = load(&query_chunks[at]);
         if ROWS > 1 {
-            prefetch(ahead, at * size_of::<[[i8; LANES]; BLOCK]>());
+            ahead.fetch(at * size_of::<[[i8; LANES]; BLOCK]>());
         }
         for row in 0..ROWS {
             sums[row] = add_term::<TERM>(sums[row], query, load(&chunks[row][at]));

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "vector loads")]
 
 use super::avx2_f32::{fold_256, horizontal_sums};
-use super::{BLOCK, DOT, L2, MANHATTAN, prefetch, prefetch_start, split_block};
+use super::{Ahead, BLOCK, DOT, L2, MANHATTAN, split_block};
 use crate::kernels::F32Table;
 use std::arch::x86_64::{
     __m128, __m512, __mmask16, _mm256_add_ps, _mm256_castpd_ps, _mm512_abs_ps, _mm512_add_ps,
@@ -25,7 +25,7 @@ pub(super) static TABLE: F32Table = F32Table {
 
 #[target_feature(enable = "avx512f,avx2,fma")]
 fn pair<const TERM: u8>(a: &[f32], b: &[f32]) -> f32 {
-    let [sum] = block::<TERM, 1>(a, [b]);
+    let [sum] = block::<TERM, 1>(a, [b], Ahead::NOTHING);
     sum
 }
 
@@ -34,8 +34,9 @@ fn rows<const TERM: u8>(query: &[f32], rows: &[f32], out: &mut [f32]) {
     let dimension = query.len();
     let (block_sums, rest_sums) = out.as_chunks_mut::<BLOCK>();
     let (blocks, rest) = rows.split_at(block_sums.len() * BLOCK * dimension);
-    for (rows, sums) in blocks.chunks_exact(BLOCK * dimension).zip(block_sums) {
-        *sums = block::<TERM, BLOCK>(query, split_block(rows, dimension));
+    for (block_rows, sums) in blocks.chunks_exact(BLOCK * dimension).zip(block_sums) {
+        let ahead = Ahead::of(block_rows, rows);
+        *sums = block::<TERM, BLOCK>(query, split_block(block_rows, dimension), ahead);
     }
     for (row, sum) in rest.chunks_exact(dimension).zip(rest_sums) {
         *sum = pair::<TERM>(query, row);
@@ -48,20 +49,23 @@ fn rows<const TERM: u8>(query: &[f32], rows: &[f32], out: &mut [f32]) {
 /// independent of the rows beside it.
 #[target_feature(enable = "avx512f,avx2,fma")]
 #[inline]
-fn block<const TERM: u8, const ROWS: usize>(query: &[f32], rows: [&[f32]; ROWS]) -> [f32; ROWS] {
+fn block<const TERM: u8, const ROWS: usize>(
+    query: &[f32],
+    rows: [&[f32]; ROWS],
+    ahead: Ahead,
+) -> [f32; ROWS] {
     let (query_chunks, query_tail) = query.as_chunks::<LANES>();
     let full = query_chunks.len();
     let chunks: [&[[f32; LANES]]; ROWS] = rows.map(|row| &row.as_chunks().0[..full]);
     let mut even = [_mm512_setzero_ps(); ROWS];
     let mut odd = [_mm512_setzero_ps(); ROWS];
-    let ahead = prefetch_start(rows[0]);
     let mut at = 0;
     while at + 1 < full {
         let (query_even, query_odd) = (load(&query_chunks[at]), load(&query_chunks[at + 1]));
         for row in 0..ROWS {
             if ROWS > 1 {
-                prefetch(ahead, (at * ROWS + row * 2) * size_of::<[f32; LANES]>());
-                prefetch(ahead, (at * ROWS + row * 2 + 1) * size_of::<[f32; LANES]>());
+                ahead.fetch((at * ROWS + row * 2) * size_of::<[f32; LANES]>());
+                ahead.fetch((at * ROWS + row * 2 + 1) * size_of::<[f32; LANES]>());
             }
             even[row] = add_term::<TERM>(even[row], query_even, load(&chunks[row][at]));
             odd[row] = add_term::<TERM>(odd[row], query_odd, load(&chunks[row][at + 1]));

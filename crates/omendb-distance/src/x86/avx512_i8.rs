@@ -10,7 +10,7 @@
 #![expect(unsafe_code, reason = "vector loads")]
 
 use super::avx2_i8::{fold_256, horizontal_sums};
-use super::{BLOCK, prefetch, prefetch_start, split_block};
+use super::{Ahead, BLOCK, split_block};
 use crate::kernels::I8Table;
 use std::arch::x86_64::{
     __m256i, __m512i, __mmask64, _mm256_add_epi32, _mm256_loadu_si256, _mm512_castsi512_si256,
@@ -34,13 +34,13 @@ pub(super) static TABLE: I8Table = I8Table {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
 fn dot(a: &[i8], b: &[i8]) -> i32 {
-    let [sum] = dot_block(a, [b]);
+    let [sum] = dot_block(a, [b], Ahead::NOTHING);
     sum
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
 fn l2_squared(a: &[i8], b: &[i8]) -> u32 {
-    let [sum] = l2_squared_block(a, [b]);
+    let [sum] = l2_squared_block(a, [b], Ahead::NOTHING);
     sum
 }
 
@@ -49,8 +49,9 @@ fn dot_rows(query: &[i8], rows: &[i8], out: &mut [i32]) {
     let dimension = query.len();
     let (block_sums, rest_sums) = out.as_chunks_mut::<BLOCK>();
     let (blocks, rest) = rows.split_at(block_sums.len() * BLOCK * dimension);
-    for (rows, sums) in blocks.chunks_exact(BLOCK * dimension).zip(block_sums) {
-        *sums = dot_block(query, split_block(rows, dimension));
+    for (block_rows, sums) in blocks.chunks_exact(BLOCK * dimension).zip(block_sums) {
+        let ahead = Ahead::of(block_rows, rows);
+        *sums = dot_block(query, split_block(block_rows, dimension), ahead);
     }
     for (row, sum) in rest.chunks_exact(dimension).zip(rest_sums) {
         *sum = dot(query, row);
@@ -62,8 +63,9 @@ fn l2_squared_rows(query: &[i8], rows: &[i8], out: &mut [u32]) {
     let dimension = query.len();
     let (block_sums, rest_sums) = out.as_chunks_mut::<BLOCK>();
     let (blocks, rest) = rows.split_at(block_sums.len() * BLOCK * dimension);
-    for (rows, sums) in blocks.chunks_exact(BLOCK * dimension).zip(block_sums) {
-        *sums = l2_squared_block(query, split_block(rows, dimension));
+    for (block_rows, sums) in blocks.chunks_exact(BLOCK * dimension).zip(block_sums) {
+        let ahead = Ahead::of(block_rows, rows);
+        *sums = l2_squared_block(query, split_block(block_rows, dimension), ahead);
     }
     for (row, sum) in rest.chunks_exact(dimension).zip(rest_sums) {
         *sum = l2_squared(query, row);
@@ -73,21 +75,20 @@ fn l2_squared_rows(query: &[i8], rows: &[i8], out: &mut [u32]) {
 /// The dot products of `query` with each of `ROWS` rows of its length.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
 #[inline]
-fn dot_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS]) -> [i32; ROWS] {
+fn dot_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS], ahead: Ahead) -> [i32; ROWS] {
     let (query_chunks, query_tail) = query.as_chunks::<LANES>();
     let full = query_chunks.len();
     let chunks: [&[[i8; LANES]]; ROWS] = rows.map(|row| &row.as_chunks().0[..full]);
     let top_bits = _mm512_set1_epi8(i8::MIN);
     let mut sums = [_mm512_setzero_si512(); ROWS];
     let mut excess = _mm512_setzero_si512();
-    let ahead = prefetch_start(rows[0]);
     for at in 0..full {
         let query = load(&query_chunks[at]);
         // As an unsigned byte, a lone top bit is the 128 that was added to each element of the rows.
         excess = _mm512_dpbusd_epi32(excess, top_bits, query);
         for row in 0..ROWS {
             if ROWS > 1 {
-                prefetch(ahead, (at * ROWS + row) * LANES);
+                ahead.fetch((at * ROWS + row) * LANES);
             }
             let unsigned = _mm512_xor_si512(load(&chunks[row][at]), top_bits);
             sums[row] = _mm512_dpbusd_epi32(sums[row], unsigned, query);
@@ -109,17 +110,16 @@ fn dot_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS]) -> [i32; ROWS
 /// The squared distances of `query` from each of `ROWS` rows of its length.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
 #[inline]
-fn l2_squared_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS]) -> [u32; ROWS] {
+fn l2_squared_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS], ahead: Ahead) -> [u32; ROWS] {
     let (query_chunks, query_tail) = query.as_chunks::<WIDE_LANES>();
     let full = query_chunks.len();
     let chunks: [&[[i8; WIDE_LANES]]; ROWS] = rows.map(|row| &row.as_chunks().0[..full]);
     let mut sums = [_mm512_setzero_si512(); ROWS];
-    let ahead = prefetch_start(rows[0]);
     for at in 0..full {
         let query = load_wide(&query_chunks[at]);
         for row in 0..ROWS {
             if ROWS > 1 && row % 2 == 0 {
-                prefetch(ahead, (at * ROWS + row) * WIDE_LANES);
+                ahead.fetch((at * ROWS + row) * WIDE_LANES);
             }
             let difference = _mm512_sub_epi16(query, load_wide(&chunks[row][at]));
             sums[row] = _mm512_dpwssd_epi32(sums[row], difference, difference);
