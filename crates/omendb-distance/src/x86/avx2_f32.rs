@@ -6,8 +6,9 @@ use super::{Ahead, BLOCK, DOT, L2, MANHATTAN, split_block};
 use crate::kernels::F32Table;
 use std::arch::x86_64::{
     __m128, __m256, _mm_add_ps, _mm_hadd_ps, _mm_storeu_ps, _mm256_add_ps, _mm256_andnot_ps,
-    _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps,
-    _mm256_setzero_ps, _mm256_sub_ps,
+    _mm256_castps256_ps128, _mm256_cmpgt_epi32, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_maskload_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_setzero_ps,
+    _mm256_sub_ps,
 };
 
 /// f32 elements in a register.
@@ -77,9 +78,9 @@ fn block<const TERM: u8, const ROWS: usize>(
         }
     }
     if !query_tail.is_empty() {
-        let query = load(&padded(query_tail));
+        let query = load_tail(query_tail);
         for row in 0..ROWS {
-            odd[row] = add_term::<TERM>(odd[row], query, load(&padded(rows[row].as_chunks::<LANES>().1)));
+            odd[row] = add_term::<TERM>(odd[row], query, load_tail(rows[row].as_chunks::<LANES>().1));
         }
     }
     let quarters = std::array::from_fn(|row| {
@@ -114,14 +115,14 @@ fn load(chunk: &[f32; LANES]) -> __m256 {
     unsafe { _mm256_loadu_ps(chunk.as_ptr()) }
 }
 
-/// Up to 7 elements and zeros, which add nothing to any of the sums.
+/// Up to 7 elements; the lanes beyond them are zero, which adds nothing to any of the sums.
+#[target_feature(enable = "avx2")]
 #[inline]
-fn padded(tail: &[f32]) -> [f32; LANES] {
-    let mut chunk = [0.0; LANES];
-    for (lane, &element) in chunk.iter_mut().zip(tail) {
-        *lane = element;
-    }
-    chunk
+fn load_tail(tail: &[f32]) -> __m256 {
+    let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    let present = _mm256_cmpgt_epi32(_mm256_set1_epi32(tail.len().min(LANES) as i32), lanes);
+    // SAFETY: the mask, made of the slice's length in the line above, keeps the load inside the slice.
+    unsafe { _mm256_maskload_ps(tail.as_ptr(), present) }
 }
 
 /// The upper half added to the lower.
