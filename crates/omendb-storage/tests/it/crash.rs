@@ -1,6 +1,6 @@
 use omendb_sim::Rng;
 
-use crate::history::{self, Checked, Run, random_steps};
+use crate::history::{self, Checked, Run, Thoroughness, random_steps};
 
 /// The power is cut after each operation of random histories, every unsynced sector, size and name there or not.
 #[test]
@@ -15,15 +15,11 @@ fn acknowledged_records_survive_every_power_cut() {
         run.perform(&steps);
         run.end_process(rng.one_in(2));
         let points = run.fs.crash_points();
-        let checked = history::check_crashes(
-            &points,
-            |operations| run.model_at(operations).clone(),
-            40,
-            &mut rng,
-        );
-        total.crash_points += checked.crash_points;
-        total.images += checked.images;
-        total.nested_images += checked.nested_images;
+        let thoroughness = Thoroughness {
+            images: 40,
+            nested_one_in: 12,
+        };
+        total.add(history::check_crashes(&run, &points, thoroughness, &mut rng));
     }
     println!("seeds {seeds:?}: {total:?}");
     assert!(

@@ -1,6 +1,11 @@
 use omendb_sim::{Fault, Injected, Rng, SimFs};
 
-use crate::history::{self, Checked, Met, Run, Step, random_steps};
+use crate::history::{self, Checked, Met, Run, Step, Thoroughness, random_steps};
+
+const THOROUGHNESS: Thoroughness = Thoroughness {
+    images: 3,
+    nested_one_in: 200,
+};
 
 /// Each operation of random histories fails once, in each of the ways an operation can. The process goes on (or
 /// restarts, when a failed sync ended the writing), and after that the power is cut at every operation.
@@ -18,26 +23,34 @@ fn an_error_at_any_operation_loses_nothing_acknowledged() {
                     operations: number..number + 1,
                     error,
                 };
-                let run = faulty_run(seed, &steps, fault);
-                let points = run.fs.crash_points();
-                let checked = history::check_crashes(
-                    &points,
-                    |operations| run.model_at(operations).clone(),
-                    4,
-                    &mut rng,
+                let run = faulty_run(
+                    seed,
+                    &steps,
+                    Fault {
+                        operations: number..number + 1,
+                        error,
+                    },
                 );
+                // Until the error, the history is one of those that are cut without an error.
+                let mut points = run.fs.crash_points();
+                points.retain(|point| point.operations >= number);
+                total.add(history::check_crashes(&run, &points, THOROUGHNESS, &mut rng));
                 runs += 1;
-                total.crash_points += checked.crash_points;
-                total.images += checked.images;
-                total.nested_images += checked.nested_images;
                 met.full += run.met.full;
-                met.poisoned += run.met.poisoned;
                 met.other += run.met.other;
+                met.poisoned += run.met.poisoned;
+                assert!(
+                    error != Injected::NoSpace || run.met.poisoned == 0,
+                    "a full disk is no reason to stop"
+                );
             }
         }
     }
     println!("{runs} runs with an error: {total:?}, {met:?}");
-    assert!(met.full > 0 && met.other > 0, "the errors were met: {met:?}");
+    assert!(
+        met.full > 0 && met.other > 0 && met.poisoned > 0,
+        "the errors were met: {met:?}"
+    );
 }
 
 /// How many operations the steps take on a sound disk.

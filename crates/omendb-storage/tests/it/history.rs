@@ -154,8 +154,9 @@ pub(crate) struct Run {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Met {
     pub(crate) full: usize,
-    pub(crate) poisoned: usize,
     pub(crate) other: usize,
+    /// How often a failed sync ended the writing.
+    pub(crate) poisoned: usize,
 }
 
 impl Run {
@@ -178,6 +179,7 @@ impl Run {
             self.ensure_open();
             self.step(step);
             if self.journal.as_ref().is_some_and(Journal::is_poisoned) {
+                self.met.poisoned += 1;
                 self.end_process(false);
             }
         }
@@ -285,8 +287,7 @@ impl Run {
     fn meet(&mut self, error: &Error) {
         match error {
             Error::Full { .. } => self.met.full += 1,
-            Error::Poisoned => self.met.poisoned += 1,
-            Error::Io { .. } => self.met.other += 1,
+            Error::Io { .. } | Error::Poisoned => self.met.other += 1,
             Error::Corrupt { .. }
             | Error::Unsupported { .. }
             | Error::Locked { .. }
@@ -326,21 +327,43 @@ pub(crate) struct Checked {
     pub(crate) nested_images: usize,
 }
 
+impl Checked {
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self {
+            crash_points,
+            images,
+            nested_images,
+        } = other;
+        self.crash_points += crash_points;
+        self.images += images;
+        self.nested_images += nested_images;
+    }
+}
+
+/// How thoroughly crashes are checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Thoroughness {
+    /// Images of each crash point.
+    pub(crate) images: usize,
+    /// For one in so many images, the recovery is itself cut at every operation.
+    pub(crate) nested_one_in: usize,
+}
+
 /// Cuts the power at each of the points and checks what a restart finds on the disks that may be left.
 pub(crate) fn check_crashes(
+    run: &Run,
     points: &[CrashPoint],
-    model_at: impl Fn(u64) -> Model,
-    budget: usize,
+    thoroughness: Thoroughness,
     rng: &mut Rng,
 ) -> Checked {
     let mut checked = Checked::default();
     for point in points {
-        let model = model_at(point.operations);
+        let model = run.model_at(point.operations);
         checked.crash_points += 1;
-        for image in point.images(budget, rng) {
+        for image in point.images(thoroughness.images, rng) {
             checked.images += 1;
-            let nested = rng.one_in(8);
-            checked.nested_images += check_image(&image, &model, nested, rng);
+            let nested = rng.one_in(thoroughness.nested_one_in);
+            checked.nested_images += check_image(&image, model, nested, rng);
         }
     }
     checked
