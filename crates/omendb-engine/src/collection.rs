@@ -1,7 +1,32 @@
-//! A collection as the server holds it.
+//! A collection as the server holds it: reads on snapshots, writes into the commit queue.
 
+mod commit;
+mod info;
+mod load;
+mod shared;
+mod snapshot;
+
+use std::ops::ControlFlow;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use omendb_metrics::Series;
+use omendb_storage::{CommitQueue, Refusal};
+
+pub use info::{CollectionInfo, CollectionStatus};
+pub(crate) use load::{LoadCounts, Loaded};
+pub(crate) use shared::{Services, Shared};
+
+use commit::{Op, OpResult, Outcome, PendingWrite};
+
+use crate::ledger::{Charge, Component};
+use crate::metrics::CollectionSeries;
+use crate::projection::Projection;
+use crate::recall::{Accuracy, AccuracyReport};
+use crate::state::State;
 use crate::{
-    CollectionConfig, Error, PayloadSelector, PointId, Record, VectorSelector, WriteBatch, WriteOutcome,
+    CollectionConfig, Error, ErrorKind, PayloadSelector, PointId, Record, VectorSelector, WriteBatch,
+    WriteOutcome, limits, validation,
 };
 
 /// A named set of points with the same vectors. Shared; every method may be called from any thread.
@@ -9,41 +34,32 @@ use crate::{
 pub struct Collection {
     name: String,
     config: CollectionConfig,
-}
-
-/// What a collection holds right now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CollectionInfo {
-    /// Points.
-    pub points: u64,
-    /// Vectors: a point of a collection with named vectors has several.
-    pub vectors: u64,
-    /// Vectors that an index covers; none so far, since every search is exact.
-    pub indexed_vectors: u64,
-    /// Chunks of storage in memory.
-    pub segments: u64,
-    /// Deleted or replaced points not compacted away yet.
-    pub tombstones: u64,
-    /// The sequence number of the newest visible write.
-    pub sequence: u64,
-    /// Whether it takes reads and writes.
-    pub status: CollectionStatus,
-}
-
-/// Whether a collection takes reads and writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CollectionStatus {
-    /// Not read from disk yet.
-    Loading,
-    /// Reads and writes.
-    Ready,
-    /// Reads only, until a restart: an fsync failed, so nobody knows what the disk holds.
-    Poisoned,
-    /// Deleted, or the engine is closed.
-    Closed,
+    shared: Arc<Shared>,
+    /// Set once it is loaded.
+    queue: OnceLock<CommitQueue<Op, OpResult>>,
+    /// Held while a snapshot is being written.
+    snapshot_turn: Mutex<()>,
 }
 
 impl Collection {
+    /// A collection that is not loaded yet.
+    pub(crate) fn new(
+        name: &str,
+        config: CollectionConfig,
+        services: &Arc<Services>,
+        series: Arc<Series<CollectionSeries>>,
+    ) -> Self {
+        let shared = Arc::new(Shared::new(&config, services, series));
+        let (queue, snapshot_turn) = (OnceLock::new(), Mutex::new(()));
+        Self {
+            name: name.to_owned(),
+            config,
+            shared,
+            queue,
+            snapshot_turn,
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -56,52 +72,72 @@ impl Collection {
 
     /// What it holds right now.
     pub fn info(&self) -> CollectionInfo {
-        CollectionInfo {
-            points: 0,
-            vectors: 0,
-            indexed_vectors: 0,
-            segments: 0,
-            tombstones: 0,
-            sequence: 0,
-            status: CollectionStatus::Loading,
-        }
+        CollectionInfo::of(&self.shared)
+    }
+
+    /// The recall of the sampled queries of the last 15 minutes.
+    pub fn accuracy(&self) -> AccuracyReport {
+        self.shared.accuracy.report(self.shared.services.clock.now())
     }
 
     /// Checks a batch and queues it; returns at once. `done` is called once, on another thread, when the batch is
-    /// durable and visible or has failed; it must not block. When this returns an error, `done` is dropped uncalled.
+    /// durable and visible or has failed; it must not block. When this returns an error, `done` is dropped uncalled,
+    /// as it is after a fault of ours that leaves the outcome unknown.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) naming the point and what is wrong with it;
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when loading, closed, poisoned or the queue is full;
-    /// to `done` also [`ErrorKind::ResourceExhausted`](crate::ErrorKind::ResourceExhausted) when the disk is full.
+    /// [`ErrorKind::Invalid`] naming the point and what is wrong with it; [`ErrorKind::Unavailable`] when loading,
+    /// closed, poisoned or the queue is full; to `done` also [`ErrorKind::ResourceExhausted`] when the disk is full.
     pub fn submit(
         &self,
-        _batch: WriteBatch,
-        _done: Box<dyn FnOnce(Result<WriteOutcome, Error>) + Send>,
+        batch: WriteBatch,
+        done: Box<dyn FnOnce(Result<WriteOutcome, Error>) + Send>,
     ) -> Result<(), Error> {
-        Err(Error::unavailable("writing is not built yet"))
+        let queue = self.writable()?;
+        let checked = validation::encode(&self.shared.layout, batch)?;
+        let bytes = checked.record.capacity();
+        let write = PendingWrite {
+            _charge: Charge::new(&self.shared.ledger, Component::LogBuffers, bytes),
+            record: checked.record,
+            points: checked.points,
+            submitted: self.shared.services.clock.now(),
+        };
+        let done = Box::new(|result: OpResult| done(result.and_then(Outcome::written)));
+        queue
+            .submit(Op::Write(write), bytes, done)
+            .map_err(|rejected| self.refused(rejected.refusal))
     }
 
     /// [`submit`](Self::submit), waiting for the outcome.
     ///
     /// # Errors
-    /// As for `submit`.
-    pub fn write(&self, _batch: WriteBatch) -> Result<WriteOutcome, Error> {
-        Err(Error::unavailable("writing is not built yet"))
+    /// As for `submit`, and [`ErrorKind::Internal`] after a fault of ours that leaves the outcome unknown.
+    pub fn write(&self, batch: WriteBatch) -> Result<WriteOutcome, Error> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        // The receiver waits below for as long as the closure lives.
+        let done = move |result| drop(sender.send(result));
+        self.submit(batch, Box::new(done))?;
+        receiver
+            .recv()
+            .unwrap_or_else(|_| Err(self.refused(Refusal::Abandoned)))
     }
 
     /// The points of these ids, in the order asked; ids that do not exist are passed over.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an unknown vector name or too many ids;
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) while loading.
+    /// [`ErrorKind::Invalid`] for an unknown vector name or too many ids; [`ErrorKind::Unavailable`] while loading.
     pub fn retrieve(
         &self,
-        _ids: &[PointId],
-        _with_payload: &PayloadSelector,
-        _with_vector: &VectorSelector,
+        ids: &[PointId],
+        with_payload: &PayloadSelector,
+        with_vector: &VectorSelector,
     ) -> Result<Vec<Record>, Error> {
-        Err(Error::unavailable("reading is not built yet"))
+        check_page("ids", ids.len())?;
+        let projection = Projection::new(&self.config, with_payload, with_vector)?;
+        let state = self.snapshot()?;
+        let slots = ids.iter().filter_map(|id| state.ids.get(*id));
+        slots
+            .filter_map(|slot| projection.record(&state, slot).transpose())
+            .collect()
     }
 
     /// Up to `limit` points in order of ids, from `offset` (itself included) or the first; and the id where the next
@@ -111,19 +147,118 @@ impl Collection {
     /// As for [`retrieve`](Self::retrieve).
     pub fn scroll(
         &self,
-        _offset: Option<PointId>,
-        _limit: usize,
-        _with_payload: &PayloadSelector,
-        _with_vector: &VectorSelector,
+        offset: Option<PointId>,
+        limit: usize,
+        with_payload: &PayloadSelector,
+        with_vector: &VectorSelector,
     ) -> Result<(Vec<Record>, Option<PointId>), Error> {
-        Err(Error::unavailable("reading is not built yet"))
+        check_page("limit", limit)?;
+        let projection = Projection::new(&self.config, with_payload, with_vector)?;
+        let state = self.snapshot()?;
+        let (mut slots, mut next) = (Vec::new(), None);
+        // A break says that the page is full, which is not of interest here.
+        let _ = state.ids.visit_from(offset, |id, slot| {
+            if slots.len() == limit {
+                next = Some(id);
+                return ControlFlow::Break(());
+            }
+            slots.push(slot);
+            ControlFlow::Continue(())
+        });
+        let records = slots
+            .into_iter()
+            .filter_map(|slot| projection.record(&state, slot).transpose());
+        Ok((records.collect::<Result<_, _>>()?, next))
     }
 
     /// How many points there are.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) while loading.
+    /// [`ErrorKind::Unavailable`] while loading.
     pub fn count(&self) -> Result<u64, Error> {
-        Err(Error::unavailable("reading is not built yet"))
+        Ok(self.snapshot()?.ids.len())
     }
+
+    /// The newest published version, for as long as the caller holds it.
+    pub(crate) fn snapshot(&self) -> Result<Arc<State>, Error> {
+        match self.shared.status() {
+            CollectionStatus::Ready | CollectionStatus::Poisoned => Ok(self.shared.published()),
+            CollectionStatus::Loading => Err(self.is_loading()),
+            CollectionStatus::Failed => Err(self.shared.failure()),
+            CollectionStatus::Closed => Err(self.is_gone()),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn accuracy_probe(&self) -> &Arc<Accuracy> {
+        &self.shared.accuracy
+    }
+
+    /// Moves the points of sparse chunks together, in steps between which writes have their turn.
+    pub(crate) fn compact(&self) {
+        while self.shared.has_sparse_chunks()
+            && let Some(queue) = self.queue.get()
+            && let Ok(Ok(Outcome::Compacted)) = queue.run(Op::Compact, 0)
+        {}
+    }
+
+    /// Takes nothing more, carries out what waits, and closes the log.
+    pub(crate) fn close(&self) {
+        self.shared.set_status(CollectionStatus::Closed);
+        if let Some(queue) = self.queue.get() {
+            // Refused only when it was closed before.
+            let _ = queue.run(Op::Close, 0);
+            queue.close();
+        }
+        // A snapshot that is being written notices the status and gives up.
+        drop(self.snapshot_turn.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn writable(&self) -> Result<&CommitQueue<Op, OpResult>, Error> {
+        match self.shared.status() {
+            CollectionStatus::Ready => self.queue.get().ok_or_else(|| self.is_loading()),
+            CollectionStatus::Poisoned => {
+                let name = &self.name;
+                let message =
+                    format!("collection {name:?} takes no writes after a failed sync until a restart");
+                Err(Error::unavailable(message))
+            }
+            CollectionStatus::Loading => Err(self.is_loading()),
+            CollectionStatus::Failed => Err(self.shared.failure()),
+            CollectionStatus::Closed => Err(self.is_gone()),
+        }
+    }
+
+    fn is_loading(&self) -> Error {
+        Error::unavailable(format!("collection {:?} is being loaded", self.name))
+    }
+
+    fn is_gone(&self) -> Error {
+        Error::not_found(format!("collection {:?} was deleted or closed", self.name))
+    }
+
+    fn refused(&self, refusal: Refusal) -> Error {
+        let name = &self.name;
+        match refusal {
+            Refusal::Full => Error::unavailable(format!("too many writes wait for collection {name:?}")),
+            Refusal::Closed => self.is_gone(),
+            Refusal::Abandoned => {
+                let message = format!("collection {name:?}: a fault leaves open what became of the write");
+                Error::new(ErrorKind::Internal, message)
+            }
+        }
+    }
+}
+
+fn check_page(field: &str, size: usize) -> Result<(), Error> {
+    if size > limits::MAX_PAGE {
+        return Err(Error::invalid(format!(
+            "{field}: {size} points, more than {}",
+            limits::MAX_PAGE
+        )));
+    }
+    Ok(())
 }

@@ -1,126 +1,209 @@
 //! The engine: one data directory and the collections in it.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+mod collections;
+mod directory;
+mod housekeeping;
+mod load;
+mod options;
+mod report;
 
-use crate::{Collection, CollectionConfig, EngineHealth, Error, Worker};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// How an engine is opened.
-#[derive(Clone, Debug)]
-pub struct EngineOptions {
-    /// The data directory; created when missing.
-    pub dir: PathBuf,
-}
+use omendb_metrics::{Blocks, OpenGroup};
+use omendb_storage::{CommitPool, DirectoryLock};
 
-impl EngineOptions {
-    /// The defaults, on `dir`.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
-    }
-}
+pub use load::{LoadProgress, LoadReport};
+pub use options::EngineOptions;
+pub use report::describe_metrics;
+
+use directory::DataDirectory;
+use housekeeping::Housekeeping;
+
+use crate::catalog::Catalog;
+use crate::collection::{LoadCounts, Services};
+use crate::metrics::{CollectionSeries, LogMetrics, StageCells};
+use crate::recall::Probe;
+use crate::{Collection, CollectionStatus, EngineHealth, Error, ErrorKind, Worker};
 
 /// One data directory and the collections in it.
 #[derive(Debug)]
-pub struct Engine {}
-
-/// How far [`Engine::load`] is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LoadProgress {
-    /// Whether everything is loaded.
-    pub is_ready: bool,
-    /// Bytes of snapshots and logs read.
-    pub loaded_bytes: u64,
-    /// Bytes of snapshots and logs to read.
-    pub total_bytes: u64,
-    /// Collections ready.
-    pub loaded_collections: u64,
-    /// Collections in the catalogue.
-    pub total_collections: u64,
-}
-
-/// What [`Engine::load`] found and did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LoadReport {
-    /// Collections loaded.
-    pub collections: u64,
-    /// Points in them.
-    pub points: u64,
-    /// Bytes of snapshots and logs read.
-    pub bytes: u64,
-    /// Bytes of torn log tails cut: writes that a crash interrupted before they were acknowledged.
-    pub torn_bytes: u64,
-    /// Directories of deleted or never finished collections removed.
-    pub orphans_removed: u64,
+pub struct Engine {
+    options: EngineOptions,
+    directory: DataDirectory,
+    services: Arc<Services>,
+    /// Locked for as long as a collection is created or deleted.
+    catalog: Mutex<Catalog>,
+    collections: RwLock<BTreeMap<String, Arc<Collection>>>,
+    series: OpenGroup<CollectionSeries>,
+    stages: Arc<Blocks<StageCells>>,
+    counts: LoadCounts,
+    is_loaded: AtomicBool,
+    is_closed: AtomicBool,
+    housekeeping: Mutex<Option<Housekeeping>>,
+    commits: CommitPool,
+    lock: Mutex<Option<DirectoryLock>>,
 }
 
 impl Engine {
     /// Opens a data directory: takes its lock and reads the catalogue. Quick; data is read by [`load`](Self::load).
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) when another process has the directory,
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when the catalogue is damaged.
-    pub fn open(_options: EngineOptions) -> Result<Arc<Self>, Error> {
-        Ok(Arc::new(Self {}))
-    }
-
-    /// Reads all collections. Call once, on a thread that may take its time; until it returns, operations on
-    /// collections answer [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable).
-    ///
-    /// # Errors
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) naming the collection whose files are damaged.
-    pub fn load(&self) -> Result<LoadReport, Error> {
-        Err(Error::unavailable("loading is not built yet"))
-    }
-
-    /// How far [`load`](Self::load) is.
-    pub fn progress(&self) -> LoadProgress {
-        LoadProgress::default()
-    }
-
-    /// Creates a collection, durable on return.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) when there is one of that name,
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a wrong name or configuration.
-    pub fn create_collection(
-        &self,
-        _name: &str,
-        _config: CollectionConfig,
-    ) -> Result<Arc<Collection>, Error> {
-        Err(Error::unavailable("collections are not built yet"))
-    }
-
-    /// Deletes a collection, durable on return; false when there is none of that name.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) while loading.
-    pub fn delete_collection(&self, _name: &str) -> Result<bool, Error> {
-        Err(Error::unavailable("collections are not built yet"))
+    /// [`ErrorKind::Conflict`] when another process has the directory, [`ErrorKind::Corrupt`] when the catalogue is
+    /// damaged or missing beside collections.
+    pub fn open(options: EngineOptions) -> Result<Arc<Self>, Error> {
+        let directory = DataDirectory::new(Arc::clone(&options.fs), &options.dir, options.seed);
+        directory.create()?;
+        let lock = DirectoryLock::acquire(&*options.fs, &options.dir)?;
+        let catalog = directory.catalog()?;
+        let cannot_start =
+            |error| Error::new(ErrorKind::Internal, format!("could not start a thread: {error}"));
+        let probe = Probe::start(options.clock.clone(), options.recall_cpu_share).map_err(cannot_start)?;
+        let services = Arc::new(Services {
+            fs: Arc::clone(&options.fs),
+            clock: options.clock.clone(),
+            metrics: LogMetrics::default(),
+            probe,
+        });
+        let commits = CommitPool::start(options.commit_threads).map_err(cannot_start)?;
+        let series = OpenGroup::new("db_id", options.max_series);
+        let known = catalog.entries().iter();
+        let collection = |(name, entry): (&String, &crate::catalog::CatalogEntry)| {
+            let collection = Collection::new(name, entry.config.clone(), &services, series.open(name));
+            (name.clone(), Arc::new(collection))
+        };
+        let collections = known.map(collection).collect();
+        let engine = Arc::new(Self {
+            directory,
+            services: Arc::clone(&services),
+            catalog: Mutex::new(catalog),
+            collections: RwLock::new(collections),
+            series,
+            stages: Arc::default(),
+            counts: LoadCounts::default(),
+            is_loaded: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            housekeeping: Mutex::new(None),
+            commits,
+            lock: Mutex::new(Some(lock)),
+            options,
+        });
+        if engine.options.has_housekeeping {
+            *lock_of(&engine.housekeeping) = Some(Housekeeping::start(&engine).map_err(cannot_start)?);
+        }
+        Ok(engine)
     }
 
     /// The collection of that name.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) naming it.
+    /// [`ErrorKind::NotFound`] naming it.
     pub fn collection(&self, name: &str) -> Result<Arc<Collection>, Error> {
-        Err(Error::not_found(format!("collection {name:?} doesn't exist")))
+        let found = self.read_collections().get(name).cloned();
+        found.ok_or_else(|| Error::not_found(format!("collection {name:?} doesn't exist")))
     }
 
     /// All collections, in order of names.
     pub fn collections(&self) -> Vec<Arc<Collection>> {
-        Vec::new()
+        self.read_collections().values().cloned().collect()
     }
 
     /// A worker for one execution slot.
     pub fn worker(&self) -> Worker {
-        Worker {}
+        Worker::new(&self.services, &self.stages)
     }
 
-    /// Whether the engine can do its work.
+    /// Whether the engine can do its work. Recovers by itself where that is possible: from loading, a full disk.
     pub fn health(&self) -> EngineHealth {
-        EngineHealth::default()
+        let collections = self.collections();
+        let mut health = EngineHealth {
+            is_loaded: self.is_loaded.load(Ordering::Acquire),
+            collections: collections.len(),
+            ..EngineHealth::default()
+        };
+        if !health.is_loaded {
+            health.degraded.push("collections are being loaded".to_owned());
+        }
+        if lock_of(&self.catalog).is_poisoned() {
+            health
+                .degraded
+                .push("no collection can be created or deleted until a restart: a sync failed".to_owned());
+        }
+        health.is_healthy = health.degraded.is_empty();
+        for collection in collections {
+            health.add(&collection);
+        }
+        if self.is_closed.load(Ordering::Acquire) {
+            health.is_healthy = false;
+            health.degraded.insert(0, "the engine is closed".to_owned());
+        }
+        health
     }
 
-    /// Takes no more writes, finishes those it took, stops the background threads. Idempotent.
-    pub fn close(&self) {}
+    /// Takes no more writes, finishes those it took, stops the background threads and releases the directory.
+    /// Idempotent.
+    pub fn close(&self) {
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let housekeeping = lock_of(&self.housekeeping).take();
+        // Before the collections close: a snapshot that is being written gives up when they do.
+        let collections = self.collections();
+        collections.iter().for_each(|collection| collection.close());
+        drop(housekeeping);
+        self.services.probe.stop();
+        drop(lock_of(&self.lock).take());
+    }
+
+    fn read_collections(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Collection>>> {
+        self.collections.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_collections(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Arc<Collection>>> {
+        self.collections.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Error::unavailable("the engine is closed"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl EngineHealth {
+    fn add(&mut self, collection: &Collection) {
+        let (name, shared) = (collection.name(), collection.shared());
+        match shared.status() {
+            CollectionStatus::Poisoned => {
+                self.is_healthy = false;
+                self.poisoned += 1;
+                let reason =
+                    format!("collection {name:?} takes no writes after a failed sync until a restart");
+                self.degraded.insert(0, reason);
+            }
+            CollectionStatus::Failed => {
+                self.is_healthy = false;
+                self.failed += 1;
+                self.degraded.insert(0, shared.failure().to_string());
+            }
+            CollectionStatus::Loading | CollectionStatus::Ready | CollectionStatus::Closed => {}
+        }
+        if shared.is_disk_full() {
+            self.degraded.push(format!(
+                "the disk is full: the newest write to collection {name:?} was refused"
+            ));
+        }
+    }
+}
+
+fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -114,3 +114,19 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// What storage could not do, in terms of what the caller can.
+impl From<omendb_storage::Error> for Error {
+    fn from(error: omendb_storage::Error) -> Self {
+        use omendb_storage::Error as Storage;
+        let kind = match &error {
+            Storage::Poisoned => ErrorKind::Unavailable,
+            Storage::Full { .. } => ErrorKind::ResourceExhausted,
+            Storage::Corrupt { .. } | Storage::Unsupported { .. } => ErrorKind::Corrupt,
+            Storage::Locked { .. } | Storage::Exists { .. } => ErrorKind::Conflict,
+            Storage::TooLarge { .. } => ErrorKind::Invalid,
+            Storage::Io { .. } => ErrorKind::Internal,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

@@ -13,4 +13,6 @@ pub struct EngineHealth {
     pub collections: usize,
     /// Collections whose log takes no more writes until a restart.
     pub poisoned: usize,
+    /// Collections whose files are damaged.
+    pub failed: usize,
 }

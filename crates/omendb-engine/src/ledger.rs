@@ -6,30 +6,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-/// What the memory is for; the label `component` of `omendb_engine_memory_component_bytes`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Component {
-    /// Rows of vectors.
-    Vectors,
-    /// Encoded payloads.
-    Payload,
-    /// Ids, the map from ids to slots, and the chunks' own bookkeeping.
-    Ids,
-    /// Writes that wait for the log, decoded and encoded.
-    LogBuffers,
-    /// Samples of queries that wait for the recall probe.
-    Probe,
-}
+use omendb_metrics::labels;
 
-impl Component {
-    /// Every component, in order.
-    pub const ALL: [Self; 5] = [
-        Self::Vectors,
-        Self::Payload,
-        Self::Ids,
-        Self::LogBuffers,
-        Self::Probe,
-    ];
+labels! {
+    /// What memory is held for.
+    pub enum Component("component") {
+        /// Rows of vectors.
+        Vectors = "vectors",
+        /// Encoded payloads.
+        Payload = "payload",
+        /// Ids, the map from ids to slots, and the chunks' own bookkeeping.
+        Ids = "ids",
+        /// Encoded writes that wait for the log.
+        LogBuffers = "log_buffers",
+        /// The query that the recall probe has in hand, and the worst it has seen.
+        Probe = "probe",
+    }
 }
 
 /// The account of one collection.
@@ -96,6 +88,17 @@ impl Charge {
         }
     }
 
+    /// A charge of the same bytes for a copy that stands beside the original and does not replace it.
+    pub(crate) fn duplicate(&self) -> Self {
+        self.ledger.add(self.component, self.bytes);
+        Self {
+            ledger: Arc::clone(&self.ledger),
+            bytes: self.bytes,
+            component: self.component,
+            is_retired: AtomicBool::new(false),
+        }
+    }
+
     /// The structure has left the current state; if a reader still holds it, its bytes count as retired until then.
     pub(crate) fn retire(&self) {
         if !self.is_retired.swap(true, Relaxed) {
@@ -108,13 +111,7 @@ impl Charge {
 impl Clone for Charge {
     fn clone(&self) -> Self {
         self.retire();
-        self.ledger.add(self.component, self.bytes);
-        Self {
-            ledger: Arc::clone(&self.ledger),
-            bytes: self.bytes,
-            component: self.component,
-            is_retired: AtomicBool::new(false),
-        }
+        self.duplicate()
     }
 }
 

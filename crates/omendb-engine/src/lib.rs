@@ -7,22 +7,31 @@
 pub mod config;
 pub mod limits;
 
+mod catalog;
 mod collection;
 mod engine;
 mod error;
 mod health;
 mod id;
 mod ledger;
+mod metrics;
 mod payload;
 mod point;
+mod projection;
+mod recall;
+mod record;
 mod search;
+mod state;
 mod stats;
+#[cfg(test)]
+mod testing;
+mod validation;
 mod worker;
 mod write;
 
 pub use collection::{Collection, CollectionInfo, CollectionStatus};
 pub use config::{CollectionConfig, VectorConfig};
-pub use engine::{Engine, EngineOptions, LoadProgress, LoadReport};
+pub use engine::{Engine, EngineOptions, LoadProgress, LoadReport, describe_metrics};
 pub use error::{Error, ErrorKind};
 pub use health::EngineHealth;
 pub use id::{PointId, Uuid};
@@ -30,6 +39,7 @@ pub use ledger::Component;
 pub use omendb_distance::Distance;
 pub use payload::{Fields, List, Payload, PayloadEncoder, PayloadPath, PayloadSelector, Value, ValueRef};
 pub use point::{Point, Record, VectorSelector, Vectors};
+pub use recall::{AccuracyReport, WorstQuery};
 pub use search::{Hit, Query, SearchRequest, SearchResponse};
 pub use stats::{Plan, SearchStats};
 pub use worker::Worker;

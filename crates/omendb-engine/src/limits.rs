@@ -24,3 +24,5 @@ pub const MAX_SEARCH_DEPTH: usize = 1 << 20;
 pub const MAX_PAGE: usize = 1 << 20;
 /// Keys of one payload path.
 pub const MAX_PATH_KEYS: usize = 32;
+/// Collections with metric series of their own, unless the options say otherwise; the rest share one.
+pub const DEFAULT_MAX_SERIES: usize = 1_000;

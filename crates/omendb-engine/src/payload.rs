@@ -25,11 +25,12 @@ use std::sync::Arc;
 
 pub use encode::PayloadEncoder;
 pub use path::PayloadPath;
+pub(crate) use read::check_payload;
 pub use read::{Fields, List, ValueRef};
 pub use select::PayloadSelector;
 
 use crate::Error;
-use crate::ledger::Charge;
+use crate::ledger::{Charge, Component, Ledger};
 
 /// A JSON value as a tree, for callers that build payloads by hand. Servers write into a [`PayloadEncoder`] directly.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,15 +129,36 @@ pub(crate) struct PayloadSegment {
 }
 
 impl PayloadSegment {
-    /// A segment that belongs to a collection.
-    pub(crate) fn new(bytes: Vec<u8>, charge: Charge) -> Arc<Self> {
+    /// A segment that belongs to a collection; the caller has checked the encoding of the payloads in it.
+    pub(crate) fn new(bytes: Vec<u8>, ledger: &Arc<Ledger>) -> Arc<Self> {
+        let charge = Charge::new(ledger, Component::Payload, bytes.capacity() + size_of::<Self>());
         Arc::new(Self {
             bytes,
             _charge: Some(charge),
         })
     }
 
-    /// The payload at `range` of `segment`; the caller has checked its encoding.
+    /// Copies payloads into one segment.
+    pub(crate) fn gather<'p>(
+        payloads: impl Iterator<Item = &'p Payload>,
+        ledger: &Arc<Ledger>,
+    ) -> Vec<Payload> {
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        for payload in payloads {
+            bytes.extend_from_slice(payload.as_bytes());
+            // A chunk's payloads: at most 256 of `MAX_PAYLOAD_BYTES`, 2 GiB.
+            ends.push(bytes.len() as u32);
+        }
+        bytes.shrink_to_fit();
+        let segment = Self::new(bytes, ledger);
+        let starts = [0].into_iter().chain(ends.iter().copied());
+        starts
+            .zip(&ends)
+            .map(|(start, &end)| Self::payload(&segment, start..end))
+            .collect()
+    }
+
+    /// The payload at `range` of `segment`.
     pub(crate) fn payload(segment: &Arc<Self>, range: Range<u32>) -> Payload {
         if range.is_empty() {
             return Payload::default();

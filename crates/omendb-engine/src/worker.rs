@@ -1,12 +1,37 @@
 //! One execution slot's hands: the buffers and metric cells of the thread that runs searches.
 
-use crate::{Collection, Error, SearchRequest, SearchResponse};
+use std::sync::Arc;
+
+use omendb_distance::Kernels;
+use omendb_metrics::{Blocks, Timestamp, WorkerBlock, WorkerBlocks};
+
+use crate::collection::Services;
+use crate::ledger::{Charge, Component};
+use crate::metrics::{QueryBlock, QueryError, Stage, StageCells};
+use crate::recall::{Sample, Ticket};
+use crate::search::Searcher;
+use crate::state::State;
+use crate::{Collection, Error, Plan, Query, SearchRequest, SearchResponse, SearchStats};
 
 /// Runs searches. One per execution slot, used by one thread at a time: its metric cells have a single writer.
 #[derive(Debug)]
-pub struct Worker {}
+pub struct Worker {
+    services: Arc<Services>,
+    blocks: WorkerBlocks<QueryBlock>,
+    stages: WorkerBlock<StageCells>,
+    searcher: Searcher,
+}
 
 impl Worker {
+    pub(crate) fn new(services: &Arc<Services>, stages: &Arc<Blocks<StageCells>>) -> Self {
+        Self {
+            services: Arc::clone(services),
+            blocks: WorkerBlocks::default(),
+            stages: Blocks::register(stages),
+            searcher: Searcher::new(Kernels::detected(), services.clock.clone()),
+        }
+    }
+
     /// Searches `collection` on its newest snapshot and records what it took.
     ///
     /// # Errors
@@ -15,9 +40,102 @@ impl Worker {
     /// collection is gone; [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) while it is loading.
     pub fn search(
         &mut self,
-        _collection: &Collection,
-        _request: &SearchRequest,
+        collection: &Collection,
+        request: &SearchRequest,
     ) -> Result<SearchResponse, Error> {
-        Err(Error::unavailable("search is not built yet"))
+        self.search_since(self.services.clock.now(), collection, request)
     }
+
+    /// [`search`](Self::search) for a query that was admitted at `granted`: its recorded duration begins there.
+    ///
+    /// # Errors
+    /// As for `search`.
+    pub fn search_since(
+        &mut self,
+        granted: Timestamp,
+        collection: &Collection,
+        request: &SearchRequest,
+    ) -> Result<SearchResponse, Error> {
+        let now = self.services.clock.now();
+        let ticket = self.services.probe.draw(collection.accuracy_probe(), now);
+        let searched = collection.snapshot().and_then(|state| {
+            let response = self.searcher.search(collection.config(), &state, request)?;
+            Ok((state, response))
+        });
+        let block = self.blocks.of(&collection.shared().series.queries);
+        block.cells.queries.increment();
+        match searched {
+            Err(error) => {
+                block.cells.errors.of(QueryError::from(error.kind())).increment();
+                Err(error)
+            }
+            Ok((state, response)) => {
+                let duration_ns = self.services.clock.now().nanos_since(granted);
+                record(block, &self.stages, &response.stats, duration_ns);
+                if let Some(ticket) = ticket {
+                    self.sample(ticket, collection, state, (request, &response));
+                }
+                Ok(response)
+            }
+        }
+    }
+
+    #[cold]
+    fn sample(
+        &self,
+        ticket: Ticket,
+        collection: &Collection,
+        state: Arc<State>,
+        (request, response): (&SearchRequest, &SearchResponse),
+    ) {
+        // The search has just accepted this name.
+        let Ok((column, vector)) = collection.config().vector(&request.using) else {
+            return;
+        };
+        let query = self.searcher.last_query().to_vec();
+        let bytes = size_of_val(query.as_slice());
+        let sample = Sample {
+            accuracy: Arc::clone(collection.accuracy_probe()),
+            state,
+            column,
+            distance: vector.distance,
+            query,
+            excluded: match request.query {
+                Query::Nearest(_) => None,
+                Query::NearestTo(id) => Some(id),
+            },
+            limit: request.limit,
+            offset: request.offset,
+            score_threshold: request.score_threshold,
+            found: response.hits.iter().map(|hit| hit.id).collect(),
+            charge: Charge::new(&collection.shared().ledger, Component::Probe, bytes),
+        };
+        self.services.probe.submit(ticket, sample);
+    }
+}
+
+/// The one recorder of what a search did.
+fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration_ns: u64) {
+    let SearchStats {
+        plan: Plan::Exact,
+        sequence: _,
+        distance_computations,
+        bytes_touched,
+        elements,
+        elements_in_full_vectors,
+        chunks: _,
+        heap_pushes: _,
+        hits: _,
+        prepare_ns,
+        scan_ns,
+        gather_ns,
+    } = *stats;
+    block.cells.duration.record(duration_ns);
+    block.cells.distances.add(distance_computations);
+    block.cells.bytes_touched.add(bytes_touched);
+    block.elements.add(elements);
+    block.elements_in_full_vectors.add(elements_in_full_vectors);
+    stages.stages.of(Stage::Prepare).record(prepare_ns);
+    stages.stages.of(Stage::Scan).record(scan_ns);
+    stages.stages.of(Stage::Gather).record(gather_ns);
 }

@@ -1,0 +1,141 @@
+//! What a collection's readers and its commit turn share.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use omendb_metrics::{Clock, Series};
+use omendb_storage::FileSystem;
+
+use crate::collection::CollectionStatus;
+use crate::ledger::Ledger;
+use crate::metrics::{CollectionSeries, LogMetrics};
+use crate::recall::{Accuracy, Probe};
+use crate::state::{Layout, State};
+use crate::{CollectionConfig, Error};
+
+/// What all collections of an engine use.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: LogMetrics,
+    pub(crate) probe: Probe,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) services: Arc<Services>,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) series: Arc<Series<CollectionSeries>>,
+    pub(crate) accuracy: Arc<Accuracy>,
+    /// The newest version; the lock is held for as long as it takes to copy or swap a pointer.
+    published: Mutex<Arc<State>>,
+    status: AtomicU8,
+    failure: OnceLock<Error>,
+    log_bytes: AtomicU64,
+    snapshot_bytes: AtomicU64,
+    is_disk_full: AtomicBool,
+    has_sparse_chunks: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: &CollectionConfig,
+        services: &Arc<Services>,
+        series: Arc<Series<CollectionSeries>>,
+    ) -> Self {
+        let layout = Arc::new(Layout::new(config));
+        let ledger = Arc::new(Ledger::default());
+        let empty = Arc::new(State::new(Arc::clone(&layout), &ledger));
+        Self {
+            services: Arc::clone(services),
+            layout,
+            ledger,
+            series,
+            accuracy: Arc::default(),
+            published: Mutex::new(empty),
+            status: AtomicU8::new(CollectionStatus::Loading as u8),
+            failure: OnceLock::new(),
+            log_bytes: AtomicU64::new(0),
+            snapshot_bytes: AtomicU64::new(0),
+            is_disk_full: AtomicBool::new(false),
+            has_sparse_chunks: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn published(&self) -> Arc<State> {
+        Arc::clone(&self.lock())
+    }
+
+    /// Makes `state` what reads see from now on.
+    pub(crate) fn publish(&self, state: State) {
+        let previous = std::mem::replace(&mut *self.lock(), Arc::new(state));
+        // Freed after the lock is.
+        drop(previous);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<State>> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn status(&self) -> CollectionStatus {
+        CollectionStatus::ALL[usize::from(self.status.load(Ordering::Acquire))]
+    }
+
+    /// Nothing leads out of `Closed`.
+    pub(crate) fn set_status(&self, status: CollectionStatus) {
+        let unless_closed = |now| (now != CollectionStatus::Closed as u8).then_some(status as u8);
+        let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
+        // An error means that it stays closed.
+        let _ = self.status.fetch_update(set, fetch, unless_closed);
+    }
+
+    /// Why it could not be loaded.
+    pub(crate) fn failure(&self) -> Error {
+        self.failure
+            .get()
+            .cloned()
+            .unwrap_or_else(|| Error::corrupt("the collection could not be loaded"))
+    }
+
+    pub(crate) fn fail(&self, error: Error) {
+        // Only loading fails, and it is done once.
+        let _ = self.failure.set(error);
+        self.set_status(CollectionStatus::Failed);
+    }
+
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.log_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_log_bytes(&self, bytes: u64) {
+        self.log_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Size of the newest snapshot, zero before the first.
+    pub(crate) fn snapshot_bytes(&self) -> u64 {
+        self.snapshot_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_snapshot_bytes(&self, bytes: u64) {
+        self.snapshot_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the newest write found the disk full.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.is_disk_full.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_disk_full(&self, is_full: bool) {
+        self.is_disk_full.store(is_full, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_sparse_chunks(&self) -> bool {
+        self.has_sparse_chunks.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_sparse_chunks(&self, has_some: bool) {
+        self.has_sparse_chunks.store(has_some, Ordering::Relaxed);
+    }
+}

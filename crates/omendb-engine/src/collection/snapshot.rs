@@ -1,0 +1,81 @@
+//! Writing a snapshot beside the writes that go on, so that the log before it can go.
+
+use std::sync::{Arc, PoisonError};
+
+use omendb_storage::{SnapshotStats, SnapshotWriter};
+
+use crate::Error;
+use crate::collection::commit::{Op, Outcome};
+use crate::collection::{Collection, CollectionStatus};
+use crate::metrics::SnapshotOutcome;
+use crate::record::chunk_record;
+use crate::state::State;
+
+impl Collection {
+    /// Whether the log has grown enough past the newest snapshot: to at least `log_bytes`, and to the snapshot's own
+    /// size, so that no byte is written more than about twice for it.
+    pub(crate) fn wants_snapshot(&self, log_bytes: u64) -> bool {
+        self.shared.status() == CollectionStatus::Ready
+            && self.shared.log_bytes() > log_bytes.max(self.shared.snapshot_bytes())
+    }
+
+    /// Writes a snapshot of the present state and lets the log before it be removed. Writes go on meanwhile.
+    pub(crate) fn write_snapshot(&self) -> Result<(), Error> {
+        let _turn = self.snapshot_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let services = &self.shared.services;
+        let begun = services.clock.now();
+        let written = self
+            .begin_snapshot()
+            .and_then(|(writer, state)| self.fill_snapshot(*writer, &state));
+        let outcome = if written.is_ok() {
+            SnapshotOutcome::Success
+        } else {
+            SnapshotOutcome::Failure
+        };
+        services.metrics.snapshots.increment(outcome);
+        if let Some(queue) = self.queue.get() {
+            // Refused only when the collection was closed meanwhile.
+            let _ = queue.run(Op::MeasureLog, 0);
+        }
+        let SnapshotStats {
+            sequence: _,
+            records: _,
+            bytes,
+            removed_files: _,
+            trimmed_log_bytes,
+        } = written?;
+        services
+            .metrics
+            .snapshot_seconds
+            .record(services.clock.now().nanos_since(begun));
+        services.metrics.snapshot_bytes.add(bytes);
+        services.metrics.trimmed_bytes.add(trimmed_log_bytes);
+        self.shared.set_snapshot_bytes(bytes);
+        Ok(())
+    }
+
+    fn begin_snapshot(&self) -> Result<(Box<SnapshotWriter>, Arc<State>), Error> {
+        let queue = self.writable()?;
+        match queue
+            .run(Op::BeginSnapshot, 0)
+            .map_err(|refusal| self.refused(refusal))??
+        {
+            Outcome::SnapshotBegun(writer, state) => Ok((writer, state)),
+            Outcome::Written(_) | Outcome::Compacted | Outcome::Done => {
+                Err(self.refused(omendb_storage::Refusal::Abandoned))
+            }
+        }
+    }
+
+    fn fill_snapshot(&self, mut writer: SnapshotWriter, state: &State) -> Result<SnapshotStats, Error> {
+        for (_, chunk) in state.chunks() {
+            if self.shared.status() != CollectionStatus::Ready {
+                return Err(self.is_gone());
+            }
+            if let Some(record) = chunk_record(&self.shared.layout, chunk) {
+                writer.add(&record)?;
+            }
+        }
+        Ok(writer.finish()?)
+    }
+}

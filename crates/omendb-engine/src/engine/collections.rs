@@ -1,0 +1,82 @@
+//! Creating and deleting collections: the directory comes before the entry in the catalogue and goes after it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use omendb_storage::Journal;
+
+use crate::catalog::CatalogEntry;
+use crate::config::validate_collection_name;
+use crate::engine::lock_of;
+use crate::{Collection, CollectionConfig, Engine, Error, ErrorKind, limits};
+
+impl Engine {
+    /// Creates a collection, durable on return.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] when there is one of that name, [`ErrorKind::Invalid`] for a wrong name or
+    /// configuration, [`ErrorKind::ResourceExhausted`] when there are too many or the disk is full,
+    /// [`ErrorKind::Unavailable`] while loading.
+    pub fn create_collection(&self, name: &str, config: CollectionConfig) -> Result<Arc<Collection>, Error> {
+        validate_collection_name(name)?;
+        config.validate()?;
+        self.check_loaded()?;
+        let mut catalog = lock_of(&self.catalog);
+        self.check_open()?;
+        if catalog.entries().contains_key(name) {
+            return Err(Error::conflict(format!("collection {name:?} already exists")));
+        }
+        if catalog.entries().len() >= limits::MAX_COLLECTIONS {
+            let message = format!("{} collections, and no more than that", limits::MAX_COLLECTIONS);
+            return Err(Error::new(ErrorKind::ResourceExhausted, message));
+        }
+        let id = self.directory.new_id();
+        let directory = self.directory.collection(id);
+        let options = self.directory.journal_options(&self.options.clock);
+        let series = self.series.open(name);
+        let collection = Arc::new(Collection::new(name, config.clone(), &self.services, series));
+        let created = collection.create(&directory, options, &self.commits);
+        if let Err(error) = created.and_then(|()| catalog.insert(name, CatalogEntry { id, config })) {
+            collection.close();
+            // A catalogue in doubt may name the directory after a power cut. Otherwise it is removed now, or as an
+            // orphan at the next start.
+            if !catalog.is_poisoned() {
+                let _ = Journal::destroy(&*self.services.fs, &directory);
+            }
+            return Err(error);
+        }
+        self.write_collections()
+            .insert(name.to_owned(), Arc::clone(&collection));
+        Ok(collection)
+    }
+
+    /// Deletes a collection, durable on return; false when there is none of that name. Reads in flight finish on
+    /// what they hold.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] while loading; whatever keeps the catalogue from being written.
+    pub fn delete_collection(&self, name: &str) -> Result<bool, Error> {
+        self.check_loaded()?;
+        let mut catalog = lock_of(&self.catalog);
+        self.check_open()?;
+        let Some(CatalogEntry { id, config: _ }) = catalog.entries().get(name).cloned() else {
+            return Ok(false);
+        };
+        catalog.remove(name)?;
+        // From here on it is gone, whatever happens.
+        if let Some(collection) = self.write_collections().remove(name) {
+            collection.close();
+            collection.shared().series.close();
+        }
+        // What cannot be removed now is an orphan that the next start removes.
+        let _ = Journal::destroy(&*self.services.fs, &self.directory.collection(id));
+        Ok(true)
+    }
+
+    fn check_loaded(&self) -> Result<(), Error> {
+        if self.is_loaded.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(Error::unavailable("collections are being loaded"))
+    }
+}

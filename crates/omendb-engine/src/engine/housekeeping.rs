@@ -1,0 +1,106 @@
+//! What happens by itself: windows turn, sparse chunks are compacted, long logs become snapshots.
+
+use std::io;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::engine::Engine;
+
+/// How often the threads look for work.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The background threads; dropping it ends them, after what they are doing.
+#[derive(Debug)]
+pub(crate) struct Housekeeping {
+    /// Dropped to wake and end the threads.
+    stops: Vec<Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Housekeeping {
+    pub(crate) fn start(engine: &Arc<Engine>) -> io::Result<Self> {
+        let mut housekeeping = Self {
+            stops: Vec::new(),
+            threads: Vec::new(),
+        };
+        // A snapshot may take long, so it has a thread of its own and keeps no window from turning.
+        housekeeping.repeat("housekeeping", engine, |engine| {
+            engine.turn_windows();
+            engine.compact();
+        })?;
+        housekeeping.repeat("snapshots", engine, Engine::write_snapshots)?;
+        Ok(housekeeping)
+    }
+
+    /// Runs `work` every second until this is dropped or the engine is.
+    fn repeat(&mut self, name: &str, engine: &Arc<Engine>, work: fn(&Engine)) -> io::Result<()> {
+        let engine: Weak<Engine> = Arc::downgrade(engine);
+        let (stop, stopped) = channel::<()>();
+        let run = move || {
+            while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout)
+                && let Some(engine) = engine.upgrade()
+            {
+                work(&engine);
+            }
+        };
+        self.stops.push(stop);
+        self.threads
+            .push(thread::Builder::new().name(name.to_owned()).spawn(run)?);
+        Ok(())
+    }
+}
+
+impl Drop for Housekeeping {
+    fn drop(&mut self) {
+        self.stops.clear();
+        for thread in self.threads.drain(..) {
+            // The last handle to the engine may be dropped on one of these threads, which cannot wait for itself.
+            if thread.thread().id() != thread::current().id() {
+                // It does not panic; if it did, there is nothing left to do for it.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Does once what the housekeeping threads do every second, and returns when it is done: for tests and
+    /// simulations that own the time.
+    pub fn tick(&self) {
+        self.turn_windows();
+        self.compact();
+        self.write_snapshots();
+    }
+
+    fn turn_windows(&self) {
+        let now = self.services.clock.now();
+        for series in self.series.series_now() {
+            series
+                .window
+                .turn(now, series.queries.read().cells.duration.distribution());
+        }
+        let collections = self.collections();
+        let sampled = collections
+            .iter()
+            .filter(|collection| collection.accuracy_probe().is_sampled(now))
+            .count();
+        self.services.probe.set_sampled_collections(sampled);
+    }
+
+    fn compact(&self) {
+        self.collections()
+            .iter()
+            .for_each(|collection| collection.compact());
+    }
+
+    fn write_snapshots(&self) {
+        for collection in self.collections() {
+            if collection.wants_snapshot(self.options.snapshot_log_bytes) {
+                // Counted by outcome; the log stays and the next second tries again.
+                let _ = collection.write_snapshot();
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The engine's side of a scrape: what the blocks add up to, and figures computed when asked.
+
+use omendb_metrics::{
+    Catalogue, Collect, DeclarationError, Family, GaugeValue, Snapshot, Timestamp, WindowFigures, Writer,
+};
+use omendb_storage::DiskTotals;
+
+use crate::collection::Shared;
+use crate::ledger::Component;
+use crate::metrics::{
+    CollectionFigures, CollectionSeries, EngineFigures, Kernel, LogMetrics, QueryBlock, QueryCells,
+    QueryFigures, SampleOutcome, StageCells, WriteCells,
+};
+use crate::recall::AccuracyReport;
+use crate::{Engine, limits};
+
+/// Adds every family of an engine with the default number of series: for those who want the catalogue without an
+/// engine.
+///
+/// # Errors
+/// When a declaration is refused, because a name is taken or malformed.
+pub fn describe_metrics(catalogue: &mut Catalogue) -> Result<(), DeclarationError> {
+    describe(catalogue, limits::DEFAULT_MAX_SERIES)
+}
+
+fn describe(catalogue: &mut Catalogue, max_series: usize) -> Result<(), DeclarationError> {
+    // The shared series for those beyond the limit, and for names that look like a credential.
+    let collections = max_series + 2;
+    catalogue.open_group::<QueryCells>(collections)?;
+    catalogue.open_group::<QueryFigures>(collections)?;
+    catalogue.open_group::<CollectionFigures>(collections)?;
+    catalogue.open_group::<WriteCells>(collections)?;
+    catalogue.group::<StageCells>()?;
+    catalogue.group::<LogMetrics>()?;
+    catalogue.group::<EngineFigures>()
+}
+
+impl Collect for Engine {
+    fn describe(&self, catalogue: &mut Catalogue) -> Result<(), DeclarationError> {
+        describe(catalogue, self.options.max_series)
+    }
+
+    fn collect(&self, out: &mut Snapshot) {
+        let now = self.services.clock.now();
+        self.series
+            .collect(out, |series, out| collect_series(series, now, out));
+        let mut retired = 0;
+        for collection in self.collections() {
+            let shared = collection.shared();
+            retired += shared.ledger.retired();
+            out.by(shared.series.value()).reading(&figures_of(shared, now));
+        }
+        out.plain().blocks(&self.stages);
+        out.plain().group(&self.services.metrics);
+        out.plain()
+            .reading(&engine_figures(retired, self.services.fs.counters().totals()));
+    }
+}
+
+fn collect_series(series: &CollectionSeries, now: Timestamp, out: &mut Writer<'_>) {
+    let CollectionSeries {
+        queries,
+        writes,
+        window,
+    } = series;
+    let total = queries.read();
+    out.memory((queries.live() + 1) * size_of::<QueryBlock>() + window.heap_bytes());
+    out.reading(&total.cells);
+    out.blocks(writes);
+    let figures = window.figures(now, &total.cells.duration.distribution());
+    let figure = |figure: fn(&WindowFigures) -> f64| GaugeValue::from(figures.as_ref().map(figure));
+    let elements = total.elements.get();
+    let utilization = (elements > 0).then(|| total.elements_in_full_vectors.get() as f64 / elements as f64);
+    out.reading(&QueryFigures {
+        mean: figure(|figures| figures.mean),
+        p50: figure(|figures| figures.p50),
+        p95: figure(|figures| figures.p95),
+        p99: figure(|figures| figures.p99),
+        simd_utilization: utilization.into(),
+    });
+}
+
+fn figures_of(shared: &Shared, now: Timestamp) -> CollectionFigures {
+    let (ledger, state) = (&shared.ledger, shared.published());
+    let mut components = Family::<Component, GaugeValue>::default();
+    for &component in Component::ALL {
+        *components.of_mut(component) = ledger.component(component).into();
+    }
+    let AccuracyReport {
+        samples: _,
+        mean,
+        lower_bound,
+        worst: _,
+    } = shared.accuracy.report(now);
+    let (measured, skipped) = shared.accuracy.outcomes();
+    let mut samples = Family::default();
+    *samples.of_mut(SampleOutcome::Measured) = measured.into();
+    *samples.of_mut(SampleOutcome::Skipped) = skipped.into();
+    CollectionFigures {
+        memory: ledger.total().into(),
+        memory_peak: ledger.peak().into(),
+        components,
+        index_size: (ledger.component(Component::Vectors) + ledger.component(Component::Ids)).into(),
+        vectors: state.vectors.into(),
+        tombstones: state.tombstones.into(),
+        log_bytes: shared.log_bytes().into(),
+        accuracy: mean.into(),
+        accuracy_lower_bound: lower_bound.into(),
+        samples,
+    }
+}
+
+fn engine_figures(retired: u64, disk: DiskTotals) -> EngineFigures {
+    let DiskTotals {
+        read_operations,
+        read_bytes,
+        write_operations,
+        write_bytes,
+        file_syncs: _,
+        directory_syncs: _,
+    } = disk;
+    let mut kernel = Family::default();
+    *kernel.of_mut(Kernel) = 1_u64.into();
+    EngineFigures {
+        retired: retired.into(),
+        kernel,
+        read_bytes: read_bytes.into(),
+        read_operations: read_operations.into(),
+        write_bytes: write_bytes.into(),
+        write_operations: write_operations.into(),
+    }
+}

@@ -1,0 +1,270 @@
+//! Every metric of the engine, declared once: field, name, labels and meaning.
+//!
+//! Blocks are written by their one owner without locks (an engine worker, a collection's commit turn); structs of
+//! `...Value` fields are computed for a scrape from figures that live elsewhere.
+
+use std::sync::Arc;
+
+use omendb_distance::Kernels;
+use omendb_metrics::{
+    Blocks, Cell, Counter, CounterValue, Counters, Family, Fold, GaugeValue, Histogram, HistogramCells,
+    Label, Latency, LatencyWindow, Size, SparseHistogramCells, labels, metrics,
+};
+
+use crate::{Component, ErrorKind};
+
+labels! {
+    /// Why a query failed.
+    pub(crate) enum QueryError("kind") {
+        /// The request was wrong.
+        Invalid = "invalid",
+        /// It named a point that does not exist, or the collection was deleted meanwhile.
+        NotFound = "not_found",
+        /// The collection was loading or closed.
+        Unavailable = "unavailable",
+        /// The collection could not be read from disk.
+        Corrupt = "corrupt",
+        /// A fault of ours.
+        Internal = "internal",
+    }
+}
+
+impl From<ErrorKind> for QueryError {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Invalid => Self::Invalid,
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::Unavailable => Self::Unavailable,
+            ErrorKind::Corrupt => Self::Corrupt,
+            ErrorKind::Conflict
+            | ErrorKind::Unauthorized
+            | ErrorKind::Forbidden
+            | ErrorKind::ResourceExhausted
+            | ErrorKind::Internal => Self::Internal,
+        }
+    }
+}
+
+labels! {
+    /// A part of the engine's work on a query.
+    pub(crate) enum Stage("stage") {
+        /// Check the request, take the snapshot, prepare the query.
+        Prepare = "prepare",
+        /// Find the best candidates.
+        Scan = "scan",
+        /// Gather ids, payloads and vectors of the hits.
+        Gather = "gather",
+    }
+}
+
+labels! {
+    /// What a rebalance was.
+    pub(crate) enum Rebalance("kind") {
+        /// Points moved out of chunks that were mostly deleted.
+        Compaction = "compaction",
+    }
+}
+
+labels! {
+    /// What became of a query drawn for the recall probe.
+    pub(crate) enum SampleOutcome("outcome") {
+        /// Run again exactly and compared.
+        Measured = "measured",
+        /// Given up: the query failed, or the probe was still busy.
+        Skipped = "skipped",
+    }
+}
+
+labels! {
+    /// How an attempt at a snapshot ended.
+    pub(crate) enum SnapshotOutcome("outcome") {
+        /// In force; the log before it was trimmed.
+        Success = "success",
+        /// Given up; the log goes on.
+        Failure = "failure",
+    }
+}
+
+metrics! {
+    /// What a worker counts for one collection.
+    pub(crate) block QueryCells by "db_id" {
+        /// Queries handled, those that failed included.
+        pub(crate) queries: Cell = "omendb_engine_queries_total",
+        /// Queries that failed, by what was wrong; they are in the queries too.
+        pub(crate) errors: Family<QueryError, Cell> = "omendb_engine_query_errors_total",
+        /// Time from admission granted to hits ready, of queries that did not fail.
+        pub(crate) duration: HistogramCells = "omendb_query_duration_seconds",
+        /// Distances computed. Grows with the points scanned; a jump without more points means more chunks are
+        /// scanned than hold points.
+        pub(crate) distances: Cell = "omendb_engine_distance_computations_total",
+        /// Bytes of vectors read to compute distances: what a query costs.
+        pub(crate) bytes_touched: Cell = "omendb_engine_bytes_touched_total",
+    }
+}
+
+/// A worker's block for one collection: what is exported, and what figures are derived from.
+#[derive(Debug, Default)]
+pub(crate) struct QueryBlock {
+    pub(crate) cells: QueryCells,
+    /// Vector elements processed, and those of them in full vector registers.
+    pub(crate) elements: Cell,
+    pub(crate) elements_in_full_vectors: Cell,
+}
+
+impl Fold for QueryBlock {
+    fn fold(&self, from: &Self) {
+        let Self {
+            cells,
+            elements,
+            elements_in_full_vectors,
+        } = from;
+        self.cells.fold(cells);
+        self.elements.fold(elements);
+        self.elements_in_full_vectors.fold(elements_in_full_vectors);
+    }
+}
+
+metrics! {
+    /// What a worker counts for all collections together.
+    pub(crate) block StageCells {
+        /// Time of each part of the engine's work on queries that did not fail.
+        pub(crate) stages: Family<Stage, SparseHistogramCells> = "omendb_query_stage_seconds",
+    }
+}
+
+metrics! {
+    /// What the commits of one collection count.
+    pub(crate) block WriteCells by "db_id" {
+        /// Vectors made searchable: by writes, not by the reading of the log at start.
+        pub(crate) vectors_indexed: Cell = "omendb_engine_vectors_indexed_total",
+        /// Reorganizations of the stored points.
+        pub(crate) rebalances: Family<Rebalance, Cell> = "omendb_engine_index_rebalances_total",
+    }
+}
+
+/// The metrics a collection owns, on the page under its name until it is deleted.
+#[derive(Debug)]
+pub(crate) struct CollectionSeries {
+    pub(crate) queries: Arc<Blocks<QueryBlock>>,
+    pub(crate) writes: Arc<Blocks<WriteCells>>,
+    pub(crate) window: LatencyWindow,
+}
+
+impl Default for CollectionSeries {
+    fn default() -> Self {
+        Self {
+            queries: Arc::default(),
+            writes: Arc::default(),
+            window: LatencyWindow::empty::<Latency>(),
+        }
+    }
+}
+
+metrics! {
+    /// What the queries of one collection were like lately.
+    pub(crate) struct QueryFigures by "db_id" {
+        /// Mean duration of the queries of the last minute; absent without any.
+        pub(crate) mean: GaugeValue = "omendb_engine_query_duration_seconds",
+        /// Half of the queries of the last minute took at most this, within 4.5 %; absent without any.
+        pub(crate) p50: GaugeValue = "omendb_engine_query_latency_p50_seconds",
+        /// 95 % of the queries of the last minute took at most this, within 4.5 %; absent without any.
+        pub(crate) p95: GaugeValue = "omendb_engine_query_latency_p95_seconds",
+        /// 99 % of the queries of the last minute took at most this, within 4.5 %; absent without any.
+        pub(crate) p99: GaugeValue = "omendb_engine_query_latency_p99_seconds",
+        /// Share of vector elements compared in full vector registers: below 1 where the dimension is not a multiple
+        /// of the register's width. Absent before the first query.
+        pub(crate) simd_utilization: GaugeValue = "omendb_engine_simd_utilization_ratio",
+    }
+}
+
+metrics! {
+    /// What one collection holds.
+    pub(crate) struct CollectionFigures by "db_id" {
+        /// Memory held, from the ledger of its structures; old versions that readers still use are in it.
+        pub(crate) memory: GaugeValue = "omendb_engine_memory_allocated_bytes",
+        /// The most memory held at once since it was loaded or created.
+        pub(crate) memory_peak: GaugeValue = "omendb_engine_memory_peak_bytes",
+        /// Memory held, by what for.
+        pub(crate) components: Family<Component, GaugeValue> = "omendb_engine_memory_component_bytes",
+        /// Memory a query may touch: vectors, ids and the map between ids and slots, without payloads.
+        pub(crate) index_size: GaugeValue = "omendb_engine_index_size_bytes",
+        /// Vectors that can be found.
+        pub(crate) vectors: GaugeValue = "omendb_engine_vectors",
+        /// Deleted or replaced points whose room is not free yet. Steady growth means compaction does not keep up.
+        pub(crate) tombstones: GaugeValue = "omendb_engine_tombstones",
+        /// Bytes of log that a restart would read.
+        pub(crate) log_bytes: GaugeValue = "omendb_log_bytes",
+        /// Mean recall of the sampled queries of the last 15 minutes: the share of the true nearest points among
+        /// those returned. Absent without a sample.
+        pub(crate) accuracy: GaugeValue = "omendb_engine_search_accuracy_ratio",
+        /// What the recall is at least, with 95 % confidence, from the spread between the sampled queries. Absent
+        /// with fewer than two samples.
+        pub(crate) accuracy_lower_bound: GaugeValue = "omendb_engine_search_accuracy_lower_bound_ratio",
+        /// Queries drawn for the recall probe.
+        pub(crate) samples: Family<SampleOutcome, CounterValue> = "omendb_engine_accuracy_samples_total",
+    }
+}
+
+metrics! {
+    /// What commits and background work record, over all collections.
+    pub(crate) struct LogMetrics {
+        /// Points upserted and ids deleted by one write batch.
+        pub(crate) batch_points: Histogram<Size> = "omendb_engine_batch_points",
+        /// Time of one reorganization step, during which writes to its collection wait.
+        pub(crate) rebalance_seconds: Histogram = "omendb_engine_rebalance_seconds",
+        /// Write batches that shared one write and one fsync.
+        pub(crate) commits_joined: Histogram<Size> = "omendb_log_commits_joined",
+        /// Time of the fsync of one commit.
+        pub(crate) fsync_seconds: Histogram = "omendb_log_fsync_seconds",
+        /// Bytes written to logs.
+        pub(crate) written_bytes: Counter = "omendb_log_written_bytes_total",
+        /// Time to write a snapshot and put it in force.
+        pub(crate) snapshot_seconds: Histogram = "omendb_snapshot_seconds",
+        /// Bytes of the snapshots that were put in force.
+        pub(crate) snapshot_bytes: Counter = "omendb_snapshot_written_bytes_total",
+        /// Bytes of log that snapshots made superfluous and removed.
+        pub(crate) trimmed_bytes: Counter = "omendb_snapshot_trimmed_log_bytes_total",
+        /// Snapshots attempted.
+        pub(crate) snapshots: Counters<SnapshotOutcome> = "omendb_snapshot_attempts_total",
+    }
+}
+
+metrics! {
+    /// What the engine as a whole holds and has read and written.
+    pub(crate) struct EngineFigures {
+        /// Memory of superseded versions that readers still hold: what would be garbage elsewhere. Returned as soon as
+        /// the last such reader is done.
+        pub(crate) retired: GaugeValue = "omendb_engine_retired_bytes",
+        /// The code that compares vectors on this processor; always 1.
+        pub(crate) kernel: Family<Kernel, GaugeValue> = "omendb_engine_kernel_info",
+        /// Bytes read from files.
+        pub(crate) read_bytes: CounterValue = "omendb_disk_read_bytes_total",
+        /// Reads of files.
+        pub(crate) read_operations: CounterValue = "omendb_disk_read_operations_total",
+        /// Bytes written to files.
+        pub(crate) write_bytes: CounterValue = "omendb_disk_write_bytes_total",
+        /// Writes to files.
+        pub(crate) write_operations: CounterValue = "omendb_disk_write_operations_total",
+    }
+}
+
+/// The kernels in use: a set of one, known when the process starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kernel;
+
+impl Label for Kernel {
+    const KEYS: &'static [&'static str] = &["provider", "isa"];
+
+    fn count() -> usize {
+        1
+    }
+
+    fn index(self) -> usize {
+        0
+    }
+
+    fn values(_index: usize) -> impl IntoIterator<Item = &'static str> {
+        let kernels = Kernels::detected();
+        [kernels.provider(), kernels.isa()]
+    }
+}

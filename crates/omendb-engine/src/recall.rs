@@ -1,0 +1,77 @@
+//! Live recall: now and then a query is run again, exactly, by other code on the same snapshot, and compared.
+//!
+//! The draw is made before the query runs, by a token bucket, so that neither load nor the query's own cost decides
+//! which queries are looked at. One sample is in hand at a time; what measuring it cost in CPU time, divided by the
+//! share of CPU allowed, is how long the next draw waits. A collection waits longer, by the number of collections
+//! that are being sampled, so that a busy one leaves draws to the others.
+
+mod compare;
+mod probe;
+mod window;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use omendb_distance::Distance;
+use omendb_metrics::Timestamp;
+
+pub(crate) use probe::{Probe, Ticket};
+pub use window::{AccuracyReport, WorstQuery};
+
+use window::RecallWindow;
+
+use crate::PointId;
+use crate::ledger::Charge;
+use crate::state::State;
+
+/// What is known about the recall of one collection.
+#[derive(Debug, Default)]
+pub(crate) struct Accuracy {
+    /// No draw before this time, in nanoseconds of the clock.
+    next_draw: AtomicU64,
+    measured: AtomicU64,
+    skipped: AtomicU64,
+    window: Mutex<RecallWindow>,
+}
+
+/// A query that was drawn, with its answer and the version of the collection that it read.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    pub(crate) accuracy: Arc<Accuracy>,
+    pub(crate) state: Arc<State>,
+    pub(crate) column: usize,
+    pub(crate) distance: Distance,
+    /// As it was compared.
+    pub(crate) query: Vec<f32>,
+    pub(crate) excluded: Option<PointId>,
+    /// Hits asked for, and best hits passed over first.
+    pub(crate) limit: usize,
+    /// See `limit`.
+    pub(crate) offset: usize,
+    pub(crate) score_threshold: Option<f32>,
+    /// The ids of the hits.
+    pub(crate) found: Vec<PointId>,
+    pub(crate) charge: Charge,
+}
+
+impl Accuracy {
+    /// Samples measured, and draws that came to nothing.
+    pub(crate) fn outcomes(&self) -> (u64, u64) {
+        (self.measured.load(Relaxed), self.skipped.load(Relaxed))
+    }
+
+    /// The recall of the last 15 minutes.
+    pub(crate) fn report(&self, now: Timestamp) -> AccuracyReport {
+        self.window().report(now)
+    }
+
+    /// Whether a sample was measured in the last 15 minutes.
+    pub(crate) fn is_sampled(&self, now: Timestamp) -> bool {
+        self.window().samples(now) > 0
+    }
+
+    fn window(&self) -> MutexGuard<'_, RecallWindow> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

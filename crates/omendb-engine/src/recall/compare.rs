@@ -1,0 +1,121 @@
+//! The exact answer, found by code that shares nothing with the search: plain loops over every row, then a selection.
+
+use std::collections::HashSet;
+
+use omendb_distance::Distance;
+
+use crate::recall::Sample;
+
+/// Rounding of another order of additions, relative to the value; two answers that differ by less are tied.
+const TOLERANCE: f32 = 1e-5;
+/// The same for sums of products that cancel, relative to the lengths of the vectors.
+const CANCELLATION: f32 = 1e-6;
+
+/// What a sample showed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Comparison {
+    /// Points that belonged into the answer.
+    pub(crate) expected: usize,
+    /// How many of the points in the answer belonged there; at most `expected`.
+    pub(crate) correct: usize,
+}
+
+/// Measures a sample; `None` when it was told to stop, or no point belonged into the answer.
+pub(crate) fn compare(sample: &Sample, is_stopped: impl Fn() -> bool) -> Option<Comparison> {
+    let mut ranks = every_rank(sample, is_stopped)?;
+    let best_first = |a: &f32, b: &f32| b.total_cmp(a);
+    let depth = (sample.limit + sample.offset).min(ranks.len());
+    if depth == 0 || sample.offset >= depth {
+        return None;
+    }
+    ranks.select_nth_unstable_by(depth - 1, best_first);
+    let mut best = ranks.drain(..depth).collect::<Vec<_>>();
+    best.sort_unstable_by(best_first);
+    if let Some(threshold) = sample.score_threshold {
+        let worst = rank_of(sample.distance, sample.distance.raw_from_score(threshold));
+        best.retain(|rank| *rank >= worst);
+    }
+    let expected = best.len().saturating_sub(sample.offset);
+    let worst_expected = *best.last().filter(|_| expected > 0)?;
+    let distinct: HashSet<_> = sample.found.iter().collect();
+    let belongs =
+        |slot: u32| row_at(sample, slot).is_some_and(|row| is_at_least(sample, row, worst_expected));
+    let correct = distinct
+        .into_iter()
+        .filter_map(|id| sample.state.ids.get(*id))
+        .filter(|&slot| belongs(slot))
+        .count();
+    Some(Comparison {
+        expected,
+        correct: correct.min(expected),
+    })
+}
+
+/// The rank of every point that may be in the answer, greater being better.
+fn every_rank(sample: &Sample, is_stopped: impl Fn() -> bool) -> Option<Vec<f32>> {
+    let excluded = sample.excluded.and_then(|id| sample.state.ids.get(id));
+    let layout = &sample.state.layout;
+    let mut ranks = Vec::new();
+    for (number, chunk) in sample.state.chunks() {
+        if is_stopped() {
+            return None;
+        }
+        for position in chunk.alive.iter() {
+            if let Some(row) = chunk.column(sample.column).row(position)
+                && excluded != Some(layout.slot(number, position))
+            {
+                ranks.push(rank(sample, row));
+            }
+        }
+    }
+    Some(ranks)
+}
+
+fn row_at(sample: &Sample, slot: u32) -> Option<&[f32]> {
+    let (chunk, position) = sample.state.locate(slot)?;
+    chunk.column(sample.column).row(position)
+}
+
+fn is_at_least(sample: &Sample, row: &[f32], worst: f32) -> bool {
+    let cancelled = match sample.distance {
+        Distance::Cosine | Distance::Dot => {
+            CANCELLATION * (dot(&sample.query, &sample.query) * dot(row, row)).sqrt()
+        }
+        // Sums of what is never negative: nothing cancels.
+        Distance::Euclid | Distance::Manhattan => 0.0,
+    };
+    rank(sample, row) >= worst - TOLERANCE * worst.abs() - cancelled
+}
+
+fn rank(sample: &Sample, row: &[f32]) -> f32 {
+    let raw = match sample.distance {
+        Distance::Cosine | Distance::Dot => dot(&sample.query, row),
+        Distance::Euclid => sum(&sample.query, row, |a, b| (a - b) * (a - b)),
+        Distance::Manhattan => sum(&sample.query, row, |a, b| (a - b).abs()),
+    };
+    let rank = rank_of(sample.distance, raw);
+    // As a search does: what is no number ranks last.
+    if rank.is_nan() { f32::NEG_INFINITY } else { rank }
+}
+
+fn rank_of(distance: Distance, raw: f32) -> f32 {
+    if distance.higher_is_better() { raw } else { -raw }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    sum(a, b, |a, b| a * b)
+}
+
+/// The sum of the terms, in eight running sums so that the compiler may use vector registers.
+fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    let (a_eights, a_rest) = a.as_chunks::<8>();
+    let (b_eights, b_rest) = b.as_chunks::<8>();
+    let mut sums = [0.0_f32; 8];
+    for (a, b) in a_eights.iter().zip(b_eights) {
+        for lane in 0..8 {
+            sums[lane] += term(a[lane], b[lane]);
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(&a, &b)| term(a, b)).sum();
+    sums.iter().sum::<f32>() + rest
+}

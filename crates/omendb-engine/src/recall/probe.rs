@@ -1,0 +1,196 @@
+//! The low-priority thread that measures samples, and the token bucket in front of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use omendb_metrics::{Clock, Timestamp};
+
+use crate::recall::compare::{Comparison, compare};
+use crate::recall::{Accuracy, Sample, WorstQuery};
+
+/// No draw until the sample in hand is dealt with.
+const IN_HAND: u64 = u64::MAX;
+/// After a draw that came to nothing, its collection waits this long, so that failing queries do not use up the draws.
+const RETRY_NANOS: u64 = 1_000_000_000;
+
+/// Draws queries and measures them.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    bucket: Arc<Bucket>,
+    /// `None` once stopped.
+    samples: Mutex<Option<SyncSender<Sample>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    clock: Clock,
+    /// CPU seconds per second.
+    share: f64,
+    /// No draw before this time, in nanoseconds of the clock.
+    next_draw: AtomicU64,
+    /// Collections that take part in the draws.
+    sampled: AtomicU64,
+    is_stopped: AtomicBool,
+}
+
+/// A query that was drawn before it ran. Dropped without [`Probe::submit`], it counts as skipped.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    bucket: Arc<Bucket>,
+    accuracy: Arc<Accuracy>,
+    is_used: bool,
+}
+
+impl Probe {
+    /// Starts the thread. `share` is the CPU time it may take, in seconds per second.
+    pub(crate) fn start(clock: Clock, share: f64) -> std::io::Result<Self> {
+        let bucket = Arc::new(Bucket {
+            clock,
+            share,
+            next_draw: AtomicU64::new(0),
+            sampled: AtomicU64::new(1),
+            is_stopped: AtomicBool::new(share <= 0.0),
+        });
+        let (sender, receiver) = sync_channel(1);
+        let at_work = Arc::clone(&bucket);
+        let thread = thread::Builder::new()
+            .name("recall-probe".to_owned())
+            .spawn(move || at_work.run(&receiver))?;
+        Ok(Self {
+            bucket,
+            samples: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Draws the query that is about to run, if its time has come: almost always two loads and a comparison.
+    #[inline]
+    pub(crate) fn draw(&self, accuracy: &Arc<Accuracy>, now: Timestamp) -> Option<Ticket> {
+        let due = self.bucket.next_draw.load(Relaxed);
+        if now.as_nanos() < due.max(accuracy.next_draw.load(Relaxed)) {
+            return None;
+        }
+        self.bucket.draw(accuracy, due)
+    }
+
+    /// Hands over a drawn query with its answer.
+    pub(crate) fn submit(&self, mut ticket: Ticket, sample: Sample) {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(samples) = &*samples else { return };
+        match samples.try_send(sample) {
+            Ok(()) => ticket.is_used = true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        }
+    }
+
+    /// How many collections share the draws, counted by the housekeeping thread.
+    pub(crate) fn set_sampled_collections(&self, count: usize) {
+        self.bucket.sampled.store(count.max(1) as u64, Relaxed);
+    }
+
+    /// Ends the thread, giving up what it has in hand.
+    pub(crate) fn stop(&self) {
+        self.bucket.is_stopped.store(true, Relaxed);
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // It does not panic; if it did, there is nothing left to do for it.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Bucket {
+    #[cold]
+    fn draw(self: &Arc<Self>, accuracy: &Arc<Accuracy>, due: u64) -> Option<Ticket> {
+        if self.is_stopped.load(Relaxed) {
+            return None;
+        }
+        self.next_draw
+            .compare_exchange(due, IN_HAND, Relaxed, Relaxed)
+            .ok()?;
+        Some(Ticket {
+            bucket: Arc::clone(self),
+            accuracy: Arc::clone(accuracy),
+            is_used: false,
+        })
+    }
+
+    fn run(&self, samples: &Receiver<Sample>) {
+        lower_priority();
+        while let Ok(sample) = samples.recv() {
+            let started = CpuTime::now();
+            let comparison = compare(&sample, || self.is_stopped.load(Relaxed));
+            self.note(&sample, comparison);
+            let accuracy = Arc::clone(&sample.accuracy);
+            drop(sample);
+            let cost_nanos = started.elapsed_nanos() as f64 / self.share;
+            let now = self.clock.now().as_nanos();
+            let sampled = self.sampled.load(Relaxed);
+            accuracy
+                .next_draw
+                .store(now.saturating_add((cost_nanos * sampled as f64) as u64), Relaxed);
+            self.next_draw
+                .store(now.saturating_add(cost_nanos as u64), Relaxed);
+        }
+    }
+
+    fn note(&self, sample: &Sample, comparison: Option<Comparison>) {
+        let Some(Comparison { expected, correct }) = comparison else {
+            sample.accuracy.skipped.fetch_add(1, Relaxed);
+            return;
+        };
+        let query = WorstQuery {
+            recall: correct as f64 / expected as f64,
+            wall_nanos: self.clock.wall(),
+            query: sample.query.clone(),
+            limit: sample.limit,
+            expected,
+        };
+        sample
+            .accuracy
+            .window()
+            .record(self.clock.now(), query, sample.charge.duplicate());
+        sample.accuracy.measured.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.is_used {
+            return;
+        }
+        self.accuracy.skipped.fetch_add(1, Relaxed);
+        let now = self.bucket.clock.now().as_nanos();
+        self.accuracy
+            .next_draw
+            .store(now.saturating_add(RETRY_NANOS), Relaxed);
+        self.bucket.next_draw.store(now, Relaxed);
+    }
+}
+
+/// Runs this thread only when nothing else wants the processor.
+fn lower_priority() {
+    // On Linux the call without a process id changes the calling thread alone. Where it is refused, the share of CPU
+    // still bounds the probe.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, 19);
+}
+
+/// The CPU time of this thread, so that waiting for a busy processor does not count as work.
+struct CpuTime(u64);
+
+impl CpuTime {
+    fn now() -> Self {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Self(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+    }
+
+    fn elapsed_nanos(&self) -> u64 {
+        Self::now().0.saturating_sub(self.0)
+    }
+}

@@ -1,0 +1,425 @@
+//! The bytes of one write in the log: concrete effects, column by column, so that replay is mostly copying.
+//!
+//! ```text
+//! record   = { effect }
+//! effect   = 1, u32 count, ids, columns, payloads      upsert
+//!          | 2, u32 count, ids                         delete
+//! ids      = { 0, u64 | 1, u128 }                      a number or a UUID
+//! columns  = for each vector of the collection, in order of names:
+//!            0                                         no point has it
+//!          | 1, { f32 }                                all have it: count x dimension elements
+//!          | 2, bitmap, { f32 }                        one bit per point, then the rows of those that have it
+//! payloads = { u32 length }, bytes                     all lengths, then all payloads
+//! ```
+//! Everything is little-endian. Dimensions and names come from the catalogue. Snapshots consist of upserts too.
+
+use std::sync::Arc;
+
+use crate::ledger::Ledger;
+use crate::payload::{PayloadSegment, check_payload};
+use crate::state::{Chunk, Layout};
+use crate::{Error, Payload, PointId, Uuid};
+
+const UPSERT: u8 = 1;
+const DELETE: u8 = 2;
+const NUMBER: u8 = 0;
+const UUID: u8 = 1;
+const ABSENT: u8 = 0;
+const COMPLETE: u8 = 1;
+const PARTIAL: u8 = 2;
+
+/// Bytes of an f32.
+const ELEMENT: usize = size_of::<f32>();
+
+/// One row as it is in a record.
+pub(crate) type RowBytes<'a> = &'a [[u8; ELEMENT]];
+
+/// A decoded effect, its rows borrowed from the record.
+#[derive(Debug)]
+pub(crate) enum Effect<'a> {
+    Upsert(Upsert<'a>),
+    Delete(Vec<PointId>),
+}
+
+/// Points to insert or replace.
+#[derive(Debug)]
+pub(crate) struct Upsert<'a> {
+    pub(crate) ids: Vec<PointId>,
+    columns: Vec<Column<'a>>,
+    payload_lengths: &'a [[u8; 4]],
+    payload_bytes: &'a [u8],
+}
+
+#[derive(Debug)]
+struct Column<'a> {
+    presence: Presence<'a>,
+    dimension: usize,
+    rows: RowBytes<'a>,
+}
+
+#[derive(Debug)]
+enum Presence<'a> {
+    None,
+    All,
+    Some(&'a [u8]),
+}
+
+impl<'a> Upsert<'a> {
+    /// The rows of one column, one per point, `None` where the point has no such vector.
+    pub(crate) fn rows(&self, column: usize) -> impl Iterator<Item = Option<RowBytes<'a>>> {
+        let Column {
+            presence,
+            dimension,
+            rows,
+        } = &self.columns[column];
+        let mut rows = rows.chunks_exact(*dimension);
+        (0..self.ids.len()).map(move |point| {
+            let is_present = match presence {
+                Presence::None => false,
+                Presence::All => true,
+                Presence::Some(bitmap) => bitmap[point / 8] >> (point % 8) & 1 != 0,
+            };
+            if is_present { rows.next() } else { None }
+        })
+    }
+
+    /// The payloads, one per point, in one allocation charged to `ledger`.
+    pub(crate) fn payloads(&self, ledger: &Arc<Ledger>) -> impl Iterator<Item = Payload> {
+        let segment = PayloadSegment::new(self.payload_bytes.to_vec(), ledger);
+        let mut start = 0u32;
+        self.payload_lengths.iter().map(move |length| {
+            let end = start + u32::from_le_bytes(*length);
+            let payload = PayloadSegment::payload(&segment, start..end);
+            start = end;
+            payload
+        })
+    }
+
+    /// Checks the encoding of every payload, for records that come from disk.
+    pub(crate) fn check_payloads(&self) -> Result<(), Error> {
+        let mut rest = self.payload_bytes;
+        for length in self.payload_lengths {
+            let payload;
+            // The lengths were checked against the bytes when the record was decoded.
+            (payload, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
+            check_payload(payload)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the effects of a record, in order.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when the bytes do not have this shape.
+pub(crate) fn decode<'a>(layout: &Layout, record: &'a [u8]) -> Result<Vec<Effect<'a>>, Error> {
+    let mut reader = Reader { bytes: record };
+    let mut effects = Vec::new();
+    while !reader.bytes.is_empty() {
+        let kind = reader.byte()?;
+        let count = u32::from_le_bytes(reader.array()?) as usize;
+        let ids = reader.ids(count)?;
+        effects.push(match kind {
+            UPSERT => Effect::Upsert(reader.upsert(layout, ids)?),
+            DELETE => Effect::Delete(ids),
+            _ => {
+                return Err(Error::corrupt(format!(
+                    "record with an effect of unknown kind {kind}"
+                )));
+            }
+        });
+    }
+    Ok(effects)
+}
+
+/// Appends an upsert to `record`: `columns` has for each vector of the collection, and each point, its row.
+pub(crate) fn put_upsert<'a>(
+    record: &mut Vec<u8>,
+    ids: &[PointId],
+    columns: &[Vec<Option<&'a [f32]>>],
+    payloads: impl Iterator<Item = &'a Payload> + Clone,
+) {
+    put_ids(record, UPSERT, ids);
+    columns.iter().for_each(|rows| put_column(record, rows));
+    for payload in payloads.clone() {
+        // A payload has at most `MAX_PAYLOAD_BYTES`.
+        record.extend_from_slice(&(payload.as_bytes().len() as u32).to_le_bytes());
+    }
+    for payload in payloads {
+        record.extend_from_slice(payload.as_bytes());
+    }
+}
+
+/// Appends a deletion to `record`.
+pub(crate) fn put_delete(record: &mut Vec<u8>, ids: &[PointId]) {
+    put_ids(record, DELETE, ids);
+}
+
+/// A record that upserts the living points of a chunk; `None` if there are none.
+pub(crate) fn chunk_record(layout: &Layout, chunk: &Chunk) -> Option<Vec<u8>> {
+    let positions: Vec<usize> = chunk.alive.iter().collect();
+    if positions.is_empty() {
+        return None;
+    }
+    let ids: Vec<PointId> = positions.iter().map(|&position| chunk.id(position)).collect();
+    let rows = |column| {
+        positions
+            .iter()
+            .map(|&position| chunk.column(column).row(position))
+            .collect()
+    };
+    let columns: Vec<_> = (0..layout.columns.len()).map(rows).collect();
+    let mut record = Vec::new();
+    put_upsert(
+        &mut record,
+        &ids,
+        &columns,
+        positions.iter().map(|&position| chunk.payload(position)),
+    );
+    Some(record)
+}
+
+fn put_ids(record: &mut Vec<u8>, kind: u8, ids: &[PointId]) {
+    record.push(kind);
+    // A batch has at most `MAX_POINTS_PER_BATCH`.
+    record.extend_from_slice(&(ids.len() as u32).to_le_bytes());
+    for id in ids {
+        match id {
+            PointId::Number(number) => {
+                record.push(NUMBER);
+                record.extend_from_slice(&number.to_le_bytes());
+            }
+            PointId::Uuid(uuid) => {
+                record.push(UUID);
+                record.extend_from_slice(&uuid.as_u128().to_le_bytes());
+            }
+        }
+    }
+}
+
+fn put_column(record: &mut Vec<u8>, rows: &[Option<&[f32]>]) {
+    let present = rows.iter().flatten().count();
+    if present == 0 {
+        record.push(ABSENT);
+        return;
+    }
+    if present == rows.len() {
+        record.push(COMPLETE);
+    } else {
+        record.push(PARTIAL);
+        let bitmap_start = record.len();
+        record.resize(bitmap_start + rows.len().div_ceil(8), 0);
+        for (point, _) in rows.iter().enumerate().filter(|(_, row)| row.is_some()) {
+            record[bitmap_start + point / 8] |= 1 << (point % 8);
+        }
+    }
+    for row in rows.iter().flatten() {
+        let start = record.len();
+        record.resize(start + row.len() * ELEMENT, 0);
+        // One loop over fixed-size pieces, which compiles to a plain copy on little-endian machines.
+        for (bytes, element) in record[start..].as_chunks_mut::<ELEMENT>().0.iter_mut().zip(*row) {
+            *bytes = element.to_le_bytes();
+        }
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn upsert(&mut self, layout: &Layout, ids: Vec<PointId>) -> Result<Upsert<'a>, Error> {
+        let count = ids.len();
+        let column = |column: &crate::state::ColumnLayout| self.column(count, column.dimension);
+        let columns = layout.columns.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        let payload_lengths = self.pieces(count)?;
+        let total: u64 = payload_lengths
+            .iter()
+            .map(|length| u64::from(u32::from_le_bytes(*length)))
+            .sum();
+        // Payload positions within a record are 32 bits.
+        let total =
+            u32::try_from(total).map_err(|_| Error::corrupt("record with more than 4 GiB of payload"))?;
+        let payload_bytes = self.take(total as usize)?;
+        Ok(Upsert {
+            ids,
+            columns,
+            payload_lengths,
+            payload_bytes,
+        })
+    }
+
+    fn column(&mut self, count: usize, dimension: usize) -> Result<Column<'a>, Error> {
+        let (presence, present) = match self.byte()? {
+            ABSENT => (Presence::None, 0),
+            COMPLETE => (Presence::All, count),
+            PARTIAL => {
+                let bitmap = self.take(count.div_ceil(8))?;
+                let present = (0..count)
+                    .filter(|point| bitmap[point / 8] >> (point % 8) & 1 != 0)
+                    .count();
+                (Presence::Some(bitmap), present)
+            }
+            other => {
+                return Err(Error::corrupt(format!(
+                    "record with a column of unknown kind {other}"
+                )));
+            }
+        };
+        let rows = self.pieces(present.saturating_mul(dimension))?;
+        Ok(Column {
+            presence,
+            dimension,
+            rows,
+        })
+    }
+
+    fn ids(&mut self, count: usize) -> Result<Vec<PointId>, Error> {
+        // Nine bytes are the shortest id, so a damaged count cannot make us allocate much more than the record.
+        let mut ids = Vec::with_capacity(count.min(self.bytes.len() / 9));
+        for _ in 0..count {
+            ids.push(match self.byte()? {
+                NUMBER => PointId::Number(u64::from_le_bytes(self.array()?)),
+                UUID => PointId::Uuid(Uuid::from_u128(u128::from_le_bytes(self.array()?))),
+                other => {
+                    return Err(Error::corrupt(format!(
+                        "record with an id of unknown kind {other}"
+                    )));
+                }
+            });
+        }
+        Ok(ids)
+    }
+
+    fn pieces(&mut self, count: usize) -> Result<&'a [[u8; 4]], Error> {
+        Ok(self.take(count.saturating_mul(4))?.as_chunks().0)
+    }
+
+    fn byte(&mut self) -> Result<u8, Error> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let (bytes, rest) = self.bytes.split_first_chunk().ok_or_else(cut_short)?;
+        self.bytes = rest;
+        Ok(*bytes)
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
+        let (bytes, rest) = self.bytes.split_at_checked(length).ok_or_else(cut_short)?;
+        self.bytes = rest;
+        Ok(bytes)
+    }
+}
+
+fn cut_short() -> Error {
+    Error::corrupt("record cut short")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Component;
+    use crate::{CollectionConfig, Distance, Value, VectorConfig};
+
+    fn layout() -> Layout {
+        let vector = |dimension| VectorConfig {
+            dimension,
+            distance: Distance::Dot,
+        };
+        let named = [("a", 2), ("b", 3), ("c", 1)];
+        let vectors = named.map(|(name, dimension)| (name.to_owned(), vector(dimension)));
+        Layout::new(&CollectionConfig {
+            vectors: vectors.into(),
+        })
+    }
+
+    fn example() -> Vec<u8> {
+        let payload = Payload::from_fields(&[("x", Value::Int(5))]).unwrap();
+        let ids = [
+            PointId::Number(7),
+            PointId::Uuid(Uuid::from_u128(9)),
+            PointId::Number(u64::MAX),
+        ];
+        let columns = [
+            vec![Some(&[1.0, 2.0][..]), Some(&[3.0, 4.0]), Some(&[5.0, 6.0])],
+            vec![None, Some(&[-1.0, f32::MIN_POSITIVE, f32::MAX][..]), None],
+            vec![None, None, None],
+        ];
+        let mut record = Vec::new();
+        put_upsert(
+            &mut record,
+            &ids,
+            &columns,
+            [&payload, &Payload::default(), &payload].into_iter(),
+        );
+        put_delete(&mut record, &ids[1..]);
+        record
+    }
+
+    fn row(bytes: Option<RowBytes<'_>>) -> Option<Vec<f32>> {
+        bytes.map(|bytes| bytes.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    }
+
+    #[test]
+    fn effects_are_read_back() {
+        let (layout, record) = (layout(), example());
+        let effects = decode(&layout, &record).unwrap();
+        let [Effect::Upsert(upsert), Effect::Delete(deleted)] = &effects[..] else {
+            panic!("{effects:?}")
+        };
+        assert_eq!(
+            upsert.ids,
+            [
+                PointId::Number(7),
+                Uuid::from_u128(9).into(),
+                PointId::Number(u64::MAX)
+            ]
+        );
+        assert_eq!(deleted, &upsert.ids[1..]);
+        let rows = |column| upsert.rows(column).map(row).collect::<Vec<_>>();
+        assert_eq!(
+            rows(0),
+            [Some(vec![1.0, 2.0]), Some(vec![3.0, 4.0]), Some(vec![5.0, 6.0])]
+        );
+        assert_eq!(
+            rows(1),
+            [None, Some(vec![-1.0, f32::MIN_POSITIVE, f32::MAX]), None]
+        );
+        assert_eq!(rows(2), [None, None, None]);
+        upsert.check_payloads().unwrap();
+        let ledger = Arc::default();
+        let payloads: Vec<_> = upsert.payloads(&ledger).collect();
+        assert_eq!(
+            payloads[0],
+            Payload::from_fields(&[("x", Value::Int(5))]).unwrap()
+        );
+        assert!(payloads[1].is_empty());
+        assert_eq!(payloads[2], payloads[0]);
+        assert!(ledger.component(Component::Payload) > 0);
+        drop(payloads);
+        assert_eq!(ledger.total(), 0);
+    }
+
+    #[test]
+    fn a_record_cut_short_or_damaged_is_refused_or_reads_as_something_valid() {
+        let (layout, record) = (layout(), example());
+        let first_effect = record.len() - (1 + 4 + 17 + 9);
+        for cut in 0..record.len() {
+            let is_whole = cut == 0 || cut == first_effect;
+            assert_eq!(decode(&layout, &record[..cut]).is_ok(), is_whole, "cut at {cut}");
+        }
+        for position in 0..record.len() {
+            for flip in [1, 2, 0x80, 0xff] {
+                let mut damaged = record.clone();
+                damaged[position] ^= flip;
+                for effect in decode(&layout, &damaged).into_iter().flatten() {
+                    if let Effect::Upsert(upsert) = effect {
+                        let _ = upsert.check_payloads();
+                        (0..3).for_each(|column| assert_eq!(upsert.rows(column).count(), upsert.ids.len()));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What a collection holds at one moment: shared by readers, never changed once published.
+
+mod chunk;
+mod cow_vec;
+mod id_map;
+mod layout;
+mod store;
+
+use std::sync::Arc;
+
+pub(crate) use chunk::Chunk;
+pub(crate) use layout::{ColumnLayout, Layout};
+pub(crate) use store::{Applied, Store};
+
+use cow_vec::CowVec;
+use id_map::IdMap;
+
+use crate::ledger::Ledger;
+
+/// One version of a collection. A clone shares everything, so a reader that holds one sees neither half of a later
+/// write nor the room of a deleted point reused.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) layout: Arc<Layout>,
+    /// The sequence number of the newest write in it.
+    pub(crate) sequence: u64,
+    /// Deleted or replaced points whose slots are not free yet.
+    pub(crate) tombstones: u64,
+    /// Vectors of the points that exist.
+    pub(crate) vectors: u64,
+    pub(crate) ids: IdMap,
+    /// By number; `None` where all points are gone and the room is free.
+    chunks: CowVec<Option<Arc<Chunk>>>,
+}
+
+impl State {
+    pub(crate) fn new(layout: Arc<Layout>, ledger: &Arc<Ledger>) -> Self {
+        let (ids, chunks) = (IdMap::new(ledger), CowVec::new());
+        Self {
+            layout,
+            sequence: 0,
+            tombstones: 0,
+            vectors: 0,
+            ids,
+            chunks,
+        }
+    }
+
+    /// The chunks that hold points, with their numbers.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = (usize, &Arc<Chunk>)> {
+        self.chunks
+            .iter()
+            .enumerate()
+            .filter_map(|(number, chunk)| Some((number, chunk.as_ref()?)))
+    }
+
+    /// The chunk of a slot that holds a point, and the position in it.
+    pub(crate) fn locate(&self, slot: u32) -> Option<(&Arc<Chunk>, usize)> {
+        let (chunk, position) = self.layout.locate(slot);
+        Some((self.chunks.get(chunk)?.as_ref()?, position))
+    }
+}

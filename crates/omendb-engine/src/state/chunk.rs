@@ -1,0 +1,256 @@
+//! A chunk: consecutive slots with their ids, payloads and rows, shared by every version of the state that has it.
+//!
+//! A slot is written once; deleting its point clears its `alive` bit and touches nothing else. So the bits are kept
+//! beside the shared parts, and a deletion copies a few words where an insertion copies the open chunk.
+
+use std::sync::Arc;
+
+use crate::ledger::{Charge, Component, Ledger};
+use crate::state::layout::{Layout, MAX_CHUNK_SLOTS};
+use crate::{Payload, PointId};
+
+/// One bit per slot of a chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SlotBits([u64; MAX_CHUNK_SLOTS / 64]);
+
+impl SlotBits {
+    pub(crate) fn contains(&self, position: usize) -> bool {
+        self.0[position / 64] >> (position % 64) & 1 != 0
+    }
+
+    pub(crate) fn insert(&mut self, position: usize) {
+        self.0[position / 64] |= 1 << (position % 64);
+    }
+
+    pub(crate) fn remove(&mut self, position: usize) {
+        self.0[position / 64] &= !(1 << (position % 64));
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0 == [0; MAX_CHUNK_SLOTS / 64]
+    }
+
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let mut both = *self;
+        for (word, other) in both.0.iter_mut().zip(&other.0) {
+            *word &= other;
+        }
+        both
+    }
+
+    /// The positions that are set, ascending.
+    pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
+        self.0.into_iter().enumerate().flat_map(|(index, mut word)| {
+            std::iter::from_fn(move || {
+                if word == 0 {
+                    return None;
+                }
+                let bit = word.trailing_zeros() as usize;
+                word &= word - 1;
+                Some(index * 64 + bit)
+            })
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Chunk {
+    /// Slots whose points exist.
+    pub(crate) alive: SlotBits,
+    entries: Arc<Entries>,
+    /// One per vector of the collection.
+    columns: Box<[Arc<Rows>]>,
+}
+
+/// Ids and payloads of the slots written so far.
+#[derive(Debug)]
+struct Entries {
+    ids: Vec<PointId>,
+    payloads: Vec<Payload>,
+    slots: usize,
+    charge: Charge,
+}
+
+/// One vector of the slots written so far.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// Row-major, `dimension` elements each; zeros where the point has no such vector.
+    values: Vec<f32>,
+    /// Slots whose point has the vector.
+    pub(crate) present: SlotBits,
+    dimension: usize,
+    slots: usize,
+    charge: Charge,
+}
+
+impl Chunk {
+    pub(crate) fn new(layout: &Layout, ledger: &Arc<Ledger>) -> Self {
+        let slots = layout.chunk_slots;
+        let columns = layout
+            .columns
+            .iter()
+            .map(|column| Arc::new(Rows::new(column.dimension, slots, ledger)));
+        Self {
+            alive: SlotBits::default(),
+            entries: Arc::new(Entries::new(slots, ledger)),
+            columns: columns.collect(),
+        }
+    }
+
+    /// Slots written so far, alive or not.
+    pub(crate) fn filled(&self) -> usize {
+        self.entries.ids.len()
+    }
+
+    pub(crate) fn id(&self, position: usize) -> PointId {
+        self.entries.ids[position]
+    }
+
+    pub(crate) fn payload(&self, position: usize) -> &Payload {
+        &self.entries.payloads[position]
+    }
+
+    pub(crate) fn column(&self, column: usize) -> &Rows {
+        &self.columns[column]
+    }
+
+    /// Appends a point without its vectors, for which [`rows_mut`](Self::rows_mut) is called next; returns its position.
+    pub(crate) fn push_entry(&mut self, id: PointId, payload: Payload) -> usize {
+        let entries = Arc::make_mut(&mut self.entries);
+        let position = entries.ids.len();
+        entries.ids.push(id);
+        entries.payloads.push(payload);
+        self.alive.insert(position);
+        position
+    }
+
+    pub(crate) fn rows_mut(&mut self, column: usize) -> &mut Rows {
+        Arc::make_mut(&mut self.columns[column])
+    }
+
+    /// The chunk leaves the current state: what readers still hold of it is retired.
+    pub(crate) fn retire(&self) {
+        self.entries.charge.retire();
+        self.columns.iter().for_each(|rows| rows.charge.retire());
+    }
+}
+
+impl Entries {
+    fn new(slots: usize, ledger: &Arc<Ledger>) -> Self {
+        let bytes =
+            slots * (size_of::<PointId>() + size_of::<Payload>()) + size_of::<Chunk>() + size_of::<Self>();
+        let (ids, payloads) = (Vec::with_capacity(slots), Vec::with_capacity(slots));
+        Self {
+            ids,
+            payloads,
+            slots,
+            charge: Charge::new(ledger, Component::Ids, bytes),
+        }
+    }
+}
+
+/// Keeps the room for a full chunk, which a derived clone would not.
+impl Clone for Entries {
+    fn clone(&self) -> Self {
+        let Self {
+            ids,
+            payloads,
+            slots,
+            charge,
+        } = self;
+        Self {
+            ids: with_room(ids, *slots),
+            payloads: with_room(payloads, *slots),
+            slots: *slots,
+            charge: charge.clone(),
+        }
+    }
+}
+
+impl Rows {
+    fn new(dimension: usize, slots: usize, ledger: &Arc<Ledger>) -> Self {
+        let bytes = dimension * slots * size_of::<f32>() + size_of::<Self>();
+        Self {
+            values: Vec::with_capacity(dimension * slots),
+            present: SlotBits::default(),
+            dimension,
+            slots,
+            charge: Charge::new(ledger, Component::Vectors, bytes),
+        }
+    }
+
+    /// All rows written so far.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    pub(crate) fn row(&self, position: usize) -> Option<&[f32]> {
+        let start = position * self.dimension;
+        self.present
+            .contains(position)
+            .then(|| &self.values[start..start + self.dimension])
+    }
+
+    /// Appends a row for the next slot: `dimension` elements, or none for a point without this vector.
+    pub(crate) fn push(&mut self, row: Option<impl Iterator<Item = f32>>) {
+        let end = self.values.len() + self.dimension;
+        if let Some(row) = row {
+            self.present.insert(self.values.len() / self.dimension);
+            self.values.extend(row);
+        }
+        self.values.resize(end, 0.0);
+    }
+}
+
+/// As for [`Entries`].
+impl Clone for Rows {
+    fn clone(&self) -> Self {
+        let Self {
+            values,
+            present,
+            dimension,
+            slots,
+            charge,
+        } = self;
+        let (dimension, slots) = (*dimension, *slots);
+        let values = with_room(values, dimension * slots);
+        Self {
+            values,
+            present: *present,
+            dimension,
+            slots,
+            charge: charge.clone(),
+        }
+    }
+}
+
+fn with_room<T: Clone>(elements: &[T], room: usize) -> Vec<T> {
+    let mut copy = Vec::with_capacity(room);
+    copy.extend_from_slice(elements);
+    copy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_set_counted_and_listed() {
+        let mut bits = SlotBits::default();
+        assert!(bits.is_empty());
+        for position in [0, 63, 64, 200, 255] {
+            bits.insert(position);
+        }
+        bits.remove(64);
+        assert!(bits.contains(63) && !bits.contains(64));
+        assert!(bits.iter().eq([0, 63, 200, 255]));
+        assert_eq!(bits.count(), 4);
+        let mut other = SlotBits::default();
+        other.insert(200);
+        assert!(bits.and(&other).iter().eq([200]));
+    }
+}

@@ -1,0 +1,82 @@
+//! A collection's vectors as columns, and how many slots one chunk has.
+
+use omendb_distance::Distance;
+
+use crate::CollectionConfig;
+
+/// Bytes of rows that one chunk's largest column aims at. A commit copies the open chunk, half of this on average:
+/// small beside its fsync, and long enough that a scan runs at the speed of the memory.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Most slots of a chunk: copying its ids and payload references must stay cheap for short vectors too.
+pub(crate) const MAX_CHUNK_SLOTS: usize = 256;
+
+/// The shape of every chunk of a collection.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// In order of names.
+    pub(crate) columns: Vec<ColumnLayout>,
+    /// A power of two.
+    pub(crate) chunk_slots: usize,
+}
+
+/// One named vector.
+#[derive(Debug)]
+pub(crate) struct ColumnLayout {
+    pub(crate) name: String,
+    pub(crate) dimension: usize,
+    pub(crate) distance: Distance,
+}
+
+impl Layout {
+    pub(crate) fn new(config: &CollectionConfig) -> Self {
+        let columns: Vec<_> = config
+            .vectors
+            .iter()
+            .map(|(name, vector)| ColumnLayout {
+                name: name.clone(),
+                dimension: vector.dimension,
+                distance: vector.distance,
+            })
+            .collect();
+        let widest = columns.iter().map(|column| column.dimension).max().unwrap_or(1);
+        let slots = CHUNK_BYTES / (widest * size_of::<f32>());
+        let chunk_slots = if slots == 0 { 1 } else { 1 << slots.ilog2() };
+        Self {
+            columns,
+            chunk_slots: chunk_slots.min(MAX_CHUNK_SLOTS),
+        }
+    }
+
+    /// The chunk of a slot, and the position in it.
+    pub(crate) fn locate(&self, slot: u32) -> (usize, usize) {
+        (slot as usize / self.chunk_slots, slot as usize % self.chunk_slots)
+    }
+
+    /// The slot at `position` of `chunk`.
+    pub(crate) fn slot(&self, chunk: usize, position: usize) -> u32 {
+        // Chunks are only added while their slots fit 32 bits.
+        (chunk * self.chunk_slots + position) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(dimension: usize, chunk_slots: usize) {
+        let layout = Layout::new(&CollectionConfig::unnamed(dimension, Distance::Dot));
+        assert_eq!(layout.chunk_slots, chunk_slots, "dimension {dimension}");
+    }
+
+    #[test]
+    fn wider_rows_make_smaller_chunks() {
+        check(1, 256);
+        check(64, 256);
+        check(65, 128);
+        check(384, 32);
+        check(1_536, 8);
+        check(16_384, 1);
+        check(65_536, 1);
+    }
+}

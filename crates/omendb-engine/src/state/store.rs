@@ -1,0 +1,287 @@
+//! The writer's side of a state: applies records and compacts, one writer at a time.
+//!
+//! Applying is total and deterministic: what a record does depends only on the points that exist, so a replay of the
+//! log answers as the original did. Which slot a point gets may differ, and nothing that leaves the engine shows it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::ledger::Ledger;
+use crate::payload::PayloadSegment;
+use crate::record::{Effect, RowBytes, Upsert, decode};
+use crate::state::{Chunk, Layout, State};
+use crate::{Error, ErrorKind, Payload, PointId, limits};
+
+/// A closed chunk is compacted when at most this share of its slots is alive: one in two bounds the waste to as much
+/// again as the points take, and every slot freed costs at most one moved.
+const SPARSE: usize = 2;
+
+/// A state under construction and where its room is.
+#[derive(Debug)]
+pub(crate) struct Store {
+    state: State,
+    ledger: Arc<Ledger>,
+    /// The chunk that takes the next point.
+    open: Option<usize>,
+    /// Chunks without points.
+    vacant: Vec<usize>,
+    /// Closed chunks with few enough points left to be worth compacting.
+    sparse: BTreeSet<usize>,
+}
+
+/// What a record did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub(crate) points_upserted: u64,
+    pub(crate) points_replaced: u64,
+    pub(crate) points_deleted: u64,
+    pub(crate) vectors_written: u64,
+}
+
+impl Store {
+    pub(crate) fn new(layout: Arc<Layout>, ledger: &Arc<Ledger>) -> Self {
+        Self::resume(State::new(layout, ledger), ledger)
+    }
+
+    /// Goes on from a published state; what was applied since is forgotten.
+    pub(crate) fn resume(state: State, ledger: &Arc<Ledger>) -> Self {
+        let mut store = Self {
+            state,
+            ledger: Arc::clone(ledger),
+            open: None,
+            vacant: Vec::new(),
+            sparse: BTreeSet::new(),
+        };
+        for number in 0..store.state.chunks.len() {
+            match store.chunk(number) {
+                None => store.vacant.push(number),
+                Some(chunk) if chunk.filled() < store.state.layout.chunk_slots => store.open = Some(number),
+                Some(_) => store.note_density(number),
+            }
+        }
+        store
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Sets the sequence number of the newest write applied.
+    pub(crate) fn set_sequence(&mut self, sequence: u64) {
+        self.state.sequence = sequence;
+    }
+
+    /// Whether there is a chunk worth compacting.
+    pub(crate) fn has_sparse_chunks(&self) -> bool {
+        !self.sparse.is_empty()
+    }
+
+    /// Applies a record that this process encoded.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ResourceExhausted`] when there are no slots left; nothing is applied then.
+    pub(crate) fn apply(&mut self, record: &[u8]) -> Result<Applied, Error> {
+        let layout = Arc::clone(&self.state.layout);
+        let effects = decode(&layout, record)?;
+        self.check_room(&effects)?;
+        Ok(self.apply_effects(&effects))
+    }
+
+    /// Applies a record that comes from disk, every byte of which is checked first.
+    ///
+    /// # Errors
+    /// As for [`apply`](Self::apply), and [`ErrorKind::Corrupt`].
+    pub(crate) fn replay(&mut self, record: &[u8]) -> Result<Applied, Error> {
+        let layout = Arc::clone(&self.state.layout);
+        let effects = decode(&layout, record)?;
+        for effect in &effects {
+            if let Effect::Upsert(upsert) = effect {
+                upsert.check_payloads()?;
+            }
+        }
+        self.check_room(&effects)?;
+        Ok(self.apply_effects(&effects))
+    }
+
+    /// Moves the points of sparse chunks to the open one until `most_points` were moved; returns how many were.
+    pub(crate) fn compact(&mut self, most_points: usize) -> usize {
+        let mut moved = 0;
+        while moved < most_points
+            && let Some(number) = self.sparse.pop_first()
+            && let Some(chunk) = self.chunk(number).cloned()
+        {
+            // Copied, so that the survivors do not keep the payloads of the dead.
+            let payloads =
+                PayloadSegment::gather(chunk.alive.iter().map(|at| chunk.payload(at)), &self.ledger);
+            for (position, payload) in chunk.alive.iter().zip(payloads) {
+                let slot = self.push(chunk.id(position), payload);
+                for column in 0..self.state.layout.columns.len() {
+                    let row = chunk.column(column).row(position);
+                    self.push_row(slot, column, row.map(|row| row.iter().copied()));
+                }
+                self.state.ids.insert(chunk.id(position), slot);
+                moved += 1;
+            }
+            self.state.tombstones -= (chunk.filled() - chunk.alive.count()) as u64;
+            self.vacate(number);
+        }
+        moved
+    }
+
+    fn chunk(&self, number: usize) -> Option<&Arc<Chunk>> {
+        self.state.chunks.get(number)?.as_ref()
+    }
+
+    /// Refuses effects for which there might not be slots enough, before anything is changed.
+    fn check_room(&self, effects: &[Effect<'_>]) -> Result<(), Error> {
+        let points = |effect: &Effect<'_>| match effect {
+            Effect::Upsert(upsert) => upsert.ids.len(),
+            Effect::Delete(_) => 0,
+        };
+        let wanted: usize = effects.iter().map(points).sum();
+        let room = limits::MAX_SLOTS.saturating_sub(self.state.chunks.len() * self.state.layout.chunk_slots);
+        // A chunk may be begun for the last few points.
+        if wanted + self.state.layout.chunk_slots > room {
+            let most = limits::MAX_SLOTS;
+            let message = format!("{wanted} more points: the collection has used its {most} slots");
+            return Err(Error::new(ErrorKind::ResourceExhausted, message));
+        }
+        Ok(())
+    }
+
+    fn apply_effects(&mut self, effects: &[Effect<'_>]) -> Applied {
+        let mut applied = Applied::default();
+        for effect in effects {
+            match effect {
+                Effect::Upsert(upsert) => self.upsert(upsert, &mut applied),
+                Effect::Delete(ids) => {
+                    for &id in ids {
+                        if let Some(slot) = self.state.ids.remove(id) {
+                            self.bury(slot);
+                            applied.points_deleted += 1;
+                        }
+                    }
+                }
+            }
+        }
+        applied
+    }
+
+    fn upsert(&mut self, upsert: &Upsert<'_>, applied: &mut Applied) {
+        let mut columns: Vec<_> = (0..self.state.layout.columns.len())
+            .map(|column| upsert.rows(column))
+            .collect();
+        let ledger = Arc::clone(&self.ledger);
+        for (&id, payload) in upsert.ids.iter().zip(upsert.payloads(&ledger)) {
+            let slot = self.push(id, payload);
+            for (column, rows) in columns.iter_mut().enumerate() {
+                let row = rows.next().flatten();
+                applied.vectors_written += u64::from(row.is_some());
+                self.state.vectors += u64::from(row.is_some());
+                self.push_row(slot, column, row.map(elements));
+            }
+            applied.points_upserted += 1;
+            if let Some(previous) = self.state.ids.insert(id, slot) {
+                self.bury(previous);
+                applied.points_replaced += 1;
+            }
+        }
+    }
+
+    /// Writes a point into the open chunk; its rows follow. Returns its slot.
+    fn push(&mut self, id: PointId, payload: Payload) -> u32 {
+        let number = self.open_chunk();
+        let layout = &self.state.layout;
+        let ledger = &self.ledger;
+        let Some(place) = self.state.chunks.get_mut(number) else {
+            unreachable!("the open chunk exists")
+        };
+        let chunk = place.get_or_insert_with(|| Arc::new(Chunk::new(layout, ledger)));
+        let position = Arc::make_mut(chunk).push_entry(id, payload);
+        layout.slot(number, position)
+    }
+
+    fn push_row(&mut self, slot: u32, column: usize, row: Option<impl Iterator<Item = f32>>) {
+        let (number, _) = self.state.layout.locate(slot);
+        if let Some(Some(chunk)) = self.state.chunks.get_mut(number) {
+            Arc::make_mut(chunk).rows_mut(column).push(row);
+        }
+    }
+
+    /// The number of a chunk with room for a point.
+    fn open_chunk(&mut self) -> usize {
+        if let Some(number) = self.open {
+            if self
+                .chunk(number)
+                .is_none_or(|chunk| chunk.filled() < self.state.layout.chunk_slots)
+            {
+                return number;
+            }
+            self.open = None;
+            if self.chunk(number).is_some_and(|chunk| chunk.alive.is_empty()) {
+                self.clear(number);
+            } else {
+                self.note_density(number);
+            }
+        }
+        let number = self.vacant.pop().unwrap_or_else(|| {
+            self.state.chunks.push(None);
+            self.state.chunks.len() - 1
+        });
+        self.open = Some(number);
+        number
+    }
+
+    /// Marks the point at `slot` as gone.
+    fn bury(&mut self, slot: u32) {
+        let (number, position) = self.state.layout.locate(slot);
+        let columns = self.state.layout.columns.len();
+        let Some(Some(chunk)) = self.state.chunks.get_mut(number) else {
+            return;
+        };
+        let chunk = Arc::make_mut(chunk);
+        chunk.alive.remove(position);
+        let vectors = (0..columns)
+            .filter(|&column| chunk.column(column).present.contains(position))
+            .count();
+        let is_empty = chunk.alive.is_empty();
+        self.state.vectors -= vectors as u64;
+        self.state.tombstones += 1;
+        if self.open == Some(number) {
+            return;
+        }
+        if is_empty {
+            self.clear(number)
+        } else {
+            self.note_density(number)
+        }
+    }
+
+    /// Frees a closed chunk that has only tombstones.
+    fn clear(&mut self, number: usize) {
+        self.state.tombstones -= self.chunk(number).map_or(0, |chunk| chunk.filled()) as u64;
+        self.sparse.remove(&number);
+        self.vacate(number);
+    }
+
+    fn vacate(&mut self, number: usize) {
+        if let Some(place) = self.state.chunks.get_mut(number)
+            && let Some(chunk) = place.take()
+        {
+            chunk.retire();
+            self.vacant.push(number);
+        }
+    }
+
+    fn note_density(&mut self, number: usize) {
+        if let Some(chunk) = self.chunk(number)
+            && chunk.alive.count() * SPARSE <= self.state.layout.chunk_slots
+        {
+            self.sparse.insert(number);
+        }
+    }
+}
+
+fn elements(row: RowBytes<'_>) -> impl Iterator<Item = f32> {
+    row.iter().map(|bytes| f32::from_le_bytes(*bytes))
+}

@@ -1,0 +1,163 @@
+//! The edge: what a client wants written is checked here, once, and leaves as a record of concrete effects.
+
+use omendb_distance::{Distance, normalize};
+
+use crate::record::{put_delete, put_upsert};
+use crate::state::{ColumnLayout, Layout};
+use crate::{Error, Operation, Point, PointId, Vectors, WriteBatch, limits};
+
+/// A checked batch, ready for the log.
+#[derive(Debug)]
+pub(crate) struct CheckedBatch {
+    pub(crate) record: Vec<u8>,
+    /// Points upserted and ids deleted.
+    pub(crate) points: u64,
+}
+
+/// Checks a batch against the collection and encodes it.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) naming the point, the vector and the value that is wrong.
+pub(crate) fn encode(layout: &Layout, batch: WriteBatch) -> Result<CheckedBatch, Error> {
+    let points = batch.operations.iter().map(|operation| match operation {
+        Operation::Upsert(points) => points.len(),
+        Operation::Delete(ids) => ids.len(),
+    });
+    let points: usize = points.sum();
+    if points > limits::MAX_POINTS_PER_BATCH {
+        let most = limits::MAX_POINTS_PER_BATCH;
+        return Err(Error::invalid(format!(
+            "batch of {points} points, more than {most}"
+        )));
+    }
+    let mut record = Vec::new();
+    for operation in batch.operations {
+        match operation {
+            Operation::Upsert(points) => encode_upsert(layout, points, &mut record)?,
+            Operation::Delete(ids) => put_delete(&mut record, &ids),
+        }
+        check_size(record.len())?;
+    }
+    Ok(CheckedBatch {
+        record,
+        points: points as u64,
+    })
+}
+
+fn encode_upsert(layout: &Layout, mut points: Vec<Point>, record: &mut Vec<u8>) -> Result<(), Error> {
+    let mut bytes = 0;
+    for point in &mut points {
+        check_point(layout, point)?;
+        bytes += point_bytes(point);
+        // Before anything is encoded, so that a batch of many does not take twice the memory to be refused.
+        check_size(bytes)?;
+    }
+    record.reserve(bytes);
+    let ids: Vec<PointId> = points.iter().map(|point| point.id).collect();
+    let rows = |column: &ColumnLayout| points.iter().map(|point| row(point, &column.name)).collect();
+    let columns: Vec<Vec<Option<&[f32]>>> = layout.columns.iter().map(rows).collect();
+    put_upsert(record, &ids, &columns, points.iter().map(|point| &point.payload));
+    Ok(())
+}
+
+/// Checks one point's vectors and brings those compared by angle to unit length.
+fn check_point(layout: &Layout, point: &mut Point) -> Result<(), Error> {
+    let id = point.id;
+    match &mut point.vectors {
+        Vectors::Unnamed(row) => match layout.columns.as_slice() {
+            [column] if column.name.is_empty() => check_row(column, id, row),
+            _ => Err(Error::invalid(format!(
+                "point {id}: the collection's vectors are named, this one is not"
+            ))),
+        },
+        Vectors::Named(rows) => {
+            for position in 0..rows.len() {
+                let (earlier, later) = rows.split_at_mut(position);
+                let (name, row) = &mut later[0];
+                let column = layout
+                    .columns
+                    .iter()
+                    .find(|column| column.name == *name && !name.is_empty());
+                let unknown = || Error::invalid(format!("point {id}: not existing vector name {name:?}"));
+                let column = column.ok_or_else(unknown)?;
+                if earlier.iter().any(|(other, _)| other == name) {
+                    return Err(Error::invalid(format!(
+                        "point {id}: vector {name:?} appears twice"
+                    )));
+                }
+                check_row(column, id, row)?;
+            }
+            if layout.columns[0].name.is_empty() {
+                return Err(Error::invalid(format!(
+                    "point {id}: no vector; the collection has one without a name"
+                )));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn check_row(column: &ColumnLayout, id: PointId, row: &mut [f32]) -> Result<(), Error> {
+    let name = || format!("point {id}: vector {:?}", column.name);
+    check_dimension(row, column.dimension, name)?;
+    check_finite(row, name)?;
+    if column.distance == Distance::Cosine {
+        normalize(row);
+    }
+    Ok(())
+}
+
+fn row<'a>(point: &'a Point, name: &str) -> Option<&'a [f32]> {
+    match &point.vectors {
+        Vectors::Unnamed(row) => Some(row),
+        Vectors::Named(rows) => rows
+            .iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, row)| row.as_slice()),
+    }
+}
+
+/// Bytes of a point in the record, to within the few that count and mark them.
+fn point_bytes(point: &Point) -> usize {
+    let elements: usize = match &point.vectors {
+        Vectors::Unnamed(row) => row.len(),
+        Vectors::Named(rows) => rows.iter().map(|(_, row)| row.len()).sum(),
+    };
+    size_of::<PointId>() + elements * size_of::<f32>() + point.payload.as_bytes().len()
+}
+
+fn check_size(bytes: usize) -> Result<(), Error> {
+    if bytes > limits::MAX_BATCH_BYTES {
+        let most = limits::MAX_BATCH_BYTES;
+        return Err(Error::invalid(format!("batch of more than {most} bytes")));
+    }
+    Ok(())
+}
+
+/// Refuses a vector of the wrong length; `name` says which.
+pub(crate) fn check_dimension(
+    vector: &[f32],
+    dimension: usize,
+    name: impl Fn() -> String,
+) -> Result<(), Error> {
+    if vector.len() != dimension {
+        let (name, got) = (name(), vector.len());
+        return Err(Error::invalid(format!(
+            "{name}: vector dimension error: expected dim: {dimension}, got {got}"
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses NaN and infinities; `name` says which vector.
+pub(crate) fn check_finite(vector: &[f32], name: impl Fn() -> String) -> Result<(), Error> {
+    match vector.iter().position(|element| !element.is_finite()) {
+        Some(position) => {
+            let (name, element) = (name(), vector[position]);
+            Err(Error::invalid(format!(
+                "{name}: element {position} is {element}, not a finite number"
+            )))
+        }
+        None => Ok(()),
+    }
+}
