@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+mod ann;
 mod distance;
 mod report;
 
@@ -25,11 +26,18 @@ pub(crate) struct Options {
 /// One benchmark: its name, what it measures, and the function that does.
 type Benchmark = (&'static str, &'static str, fn(&Options) -> Result<Report, String>);
 
-const BENCHMARKS: &[Benchmark] = &[(
-    "distance",
-    "one query against 50,000 rows in memory, beside reading them",
-    distance::measure,
-)];
+const BENCHMARKS: &[Benchmark] = &[
+    (
+        "ann",
+        "nearest neighbours of 1,000 queries among 50,000 real points, through the engine",
+        ann::measure,
+    ),
+    (
+        "distance",
+        "one query against 50,000 rows in memory, beside reading them",
+        distance::measure,
+    ),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
