@@ -119,7 +119,7 @@ fn describe(config: &CollectionConfig, info: &CollectionInfo) -> serde_json::Val
     let status = match info.status {
         CollectionStatus::Ready => "green",
         CollectionStatus::Loading => "yellow",
-        CollectionStatus::Poisoned | CollectionStatus::Closed => "red",
+        CollectionStatus::Poisoned | CollectionStatus::Failed | CollectionStatus::Closed => "red",
     };
     let vectors = if config.is_unnamed() {
         json!(config.vectors.values().next().map(VectorJson::from))
@@ -167,6 +167,8 @@ mod tests {
         segments: 2,
         tombstones: 1,
         sequence: 9,
+        memory_bytes: 4096,
+        log_bytes: 512,
         status: CollectionStatus::Ready,
     };
 
@@ -212,6 +214,7 @@ mod tests {
             (CollectionStatus::Ready, "green"),
             (CollectionStatus::Loading, "yellow"),
             (CollectionStatus::Poisoned, "red"),
+            (CollectionStatus::Failed, "red"),
             (CollectionStatus::Closed, "red"),
         ] {
             check(

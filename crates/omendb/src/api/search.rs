@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use omendb_engine::config::UNNAMED;
-use omendb_engine::{Collection, PayloadSelector, Record, SearchRequest, VectorSelector, Worker};
+use omendb_engine::{Collection, PayloadSelector, Query, Record, SearchRequest, VectorSelector, Worker};
 use serde::{Deserialize, Serialize};
 
 use super::output::ScoredJson;
@@ -162,6 +162,9 @@ fn question(bytes: &[u8]) -> Result<Question, ApiError> {
             with_vector,
         }));
     };
+    if query == Query::Nearest(Vec::new()) {
+        return Err(ApiError::bad_request("query: empty vector `[]`"));
+    }
     Ok(Question::Search(SearchRequest {
         using: body.using.unwrap_or_else(|| UNNAMED.to_owned()),
         query,
@@ -195,7 +198,7 @@ fn list(collection: &Collection, listing: &Listing) -> Result<Vec<Record>, ApiEr
 
 #[cfg(test)]
 mod tests {
-    use omendb_engine::{PointId, Query};
+    use omendb_engine::PointId;
 
     use super::*;
 
@@ -299,6 +302,10 @@ mod tests {
         check(
             r#"{"query":[1,"x"]}"#,
             Err((400, "query[1]: invalid type: string \"x\"")),
+        );
+        check(
+            r#"{"query":{"nearest":[]}}"#,
+            Err((400, "query: empty vector `[]`")),
         );
         check(r#"{"query":{"fusion":"rrf"}}"#, Err((400, "query: `fusion`")));
     }
