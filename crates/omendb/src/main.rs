@@ -1,3 +1,7 @@
-//! Entry point.
+//! The `omendb` program; everything it does is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    omendb::cli::main()
+}

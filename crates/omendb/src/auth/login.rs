@@ -1,0 +1,116 @@
+//! Logging in: a password is verified, within bounds of rate and memory, and exchanged for a session.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::auth::permission::Grant;
+use crate::auth::secret::{SecretHash, new_session};
+use crate::auth::throttle::Throttle;
+use crate::auth::{Auth, password};
+use crate::http::error::ApiError;
+use crate::telemetry::web::LoginOutcome;
+use crate::timestamp::UnixTime;
+
+/// How long a login waits for others to be verified.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bounds of logins.
+#[derive(Debug, Clone, Copy)]
+pub struct LoginOptions {
+    /// How long a session lasts.
+    pub session_ttl: Duration,
+    /// Passwords verified at once.
+    pub concurrency: usize,
+    /// Logins a minute, for one user and for one address.
+    pub per_minute: usize,
+}
+
+/// What bounds logins.
+#[derive(Debug)]
+pub struct Logins {
+    session_ttl: Duration,
+    slots: Arc<Semaphore>,
+    by_address: Throttle<IpAddr>,
+    by_user: Throttle<String>,
+}
+
+impl Logins {
+    /// With the given bounds.
+    pub fn new(options: LoginOptions) -> Self {
+        Self {
+            session_ttl: options.session_ttl,
+            slots: Arc::new(Semaphore::new(options.concurrency)),
+            by_address: Throttle::new(options.per_minute),
+            by_user: Throttle::new(options.per_minute),
+        }
+    }
+}
+
+/// A session that has begun.
+#[derive(Debug)]
+pub struct Session {
+    /// The token to send with every request.
+    pub token: String,
+    /// When it stops being valid.
+    pub expires: UnixTime,
+    /// What it permits.
+    pub grant: Arc<Grant>,
+}
+
+impl Auth {
+    /// Verifies a password and begins a session. Every outcome is counted.
+    ///
+    /// # Errors
+    /// 401 for a wrong name or password (which of the two is not said), 429 when too many were tried, 503 when too
+    /// many are being verified.
+    pub async fn login(&self, user: &str, password: &str, address: IpAddr) -> Result<Session, ApiError> {
+        let result = self.try_login(user, password, address).await;
+        let outcome = if result.is_ok() {
+            LoginOutcome::Success
+        } else {
+            LoginOutcome::Failure
+        };
+        self.metrics.logins.increment(outcome);
+        result
+    }
+
+    async fn try_login(&self, user: &str, password: &str, address: IpAddr) -> Result<Session, ApiError> {
+        let now = self.clock.now();
+        self.logins
+            .by_address
+            .take(address, now)
+            .and_then(|()| self.logins.by_user.take(user.to_owned(), now))
+            .map_err(|wait| ApiError::too_many_requests("too many logins (auth.login_rate)", wait))?;
+        let busy =
+            || ApiError::unavailable("too many logins at once (auth.login_concurrency)", QUEUE_TIMEOUT);
+        let slot = tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.logins.slots).acquire_owned());
+        let slot = slot.await.map_err(|_| busy())?.map_err(|_| busy())?;
+        let index = self.index();
+        let (known_hash, tried) = (
+            index.user(user).map(|user| user.password.clone()),
+            password.to_owned(),
+        );
+        let verified = tokio::task::spawn_blocking(move || {
+            // The slot is held until the work is done, also when the client has gone away meanwhile.
+            let _slot = slot;
+            password::verify(&tried, known_hash.as_deref())
+        });
+        let is_right = verified
+            .await
+            .map_err(|error| ApiError::internal(format!("verifying: {error}")))?;
+        let found = index.user(user).filter(|_| is_right);
+        let found = found.ok_or_else(|| ApiError::unauthorized("wrong user or password"))?;
+        let token = new_session().map_err(|error| ApiError::internal(format!("no randomness: {error}")))?;
+        let expires = UnixTime(self.now().0 + self.logins.session_ttl.as_secs());
+        self.sessions
+            .begin(SecretHash::of(&token), Arc::from(user), expires);
+        Ok(Session {
+            token,
+            expires,
+            grant: Arc::clone(&found.grant),
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! The table of configuration keys. The TOML file, the `OMENDB_*` variables, the flags of `omendb serve` and
+//! docs/config.md all come from it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::setting::{ByteSize, LogFormat, Setting};
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Key {
+    /// The name in the file, dots between tables: `http.max_body`.
+    pub name: &'static str,
+    /// The default, as it would be written.
+    pub default: &'static str,
+    /// The kind of value.
+    pub kind: &'static str,
+    /// What it is for.
+    pub help: &'static str,
+}
+
+impl Key {
+    /// The environment variable: `http.max_body` is `OMENDB_HTTP_MAX_BODY`.
+    pub fn variable(&self) -> String {
+        format!("OMENDB_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// The flag without its dashes: `http.max_body` is `http-max-body`.
+    pub fn flag(&self) -> String {
+        self.name.replace(['.', '_'], "-")
+    }
+}
+
+macro_rules! keys {
+    ($($(#[doc = $help:literal])+ $field:ident, $name:literal: $kind:ty = $default:literal;)+) => {
+        /// The validated configuration: every key has a value of its kind.
+        #[derive(Debug, Clone)]
+        pub struct Config {
+            $($(#[doc = $help])+ pub $field: $kind,)+
+        }
+
+        /// Every key, in the order of the documentation.
+        pub const KEYS: &[Key] = &[$(Key {
+            name: $name,
+            default: $default,
+            kind: <$kind as Setting>::KIND,
+            help: concat!($($help),+),
+        }),+];
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self {
+                    $($field: <$kind as Setting>::parse($default).expect("a test parses every default"),)+
+                }
+            }
+        }
+
+        impl Config {
+            /// Gives `name` the value written as `text`.
+            ///
+            /// # Errors
+            /// What kind of value was expected.
+            pub(crate) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
+                match name {
+                    $($name => self.$field = Setting::parse(text)?,)+
+                    _ => return Err("unknown key".to_owned()),
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+keys! {
+    /// Address to serve on. Any other than loopback needs a credential first: `omendb token create`.
+    listen, "listen": SocketAddr = "127.0.0.1:8080";
+    /// Directory of the collections and credentials; made if it does not exist.
+    data_dir, "data_dir": PathBuf = "./omendb-data";
+    /// File with one secret that is accepted as an admin token: for the first start of a container.
+    bootstrap_token_file, "bootstrap_token_file": Option<PathBuf> = "";
+    /// File of further tokens (names, hashes, permissions), never written by the server: a mounted secret.
+    auth_tokens_file, "auth.tokens_file": Option<PathBuf> = "";
+    /// How long a token from `/auth/login` is valid.
+    auth_session_ttl, "auth.session_ttl": Duration = "1h";
+    /// Logins verified at the same time; each takes 19 MiB of memory while it lasts.
+    auth_login_concurrency, "auth.login_concurrency": usize = "2";
+    /// Logins a minute for one user name and for one client address.
+    auth_login_rate, "auth.login_rate": usize = "10";
+    /// Client connections served at the same time (pool "http").
+    http_max_connections, "http.max_connections": usize = "1024";
+    /// Accepted connections that may wait for one of them to end; more are refused with 503.
+    http_connection_queue, "http.connection_queue": usize = "128";
+    /// How long an accepted connection waits before it is refused with 503.
+    http_connection_queue_timeout, "http.connection_queue_timeout": Duration = "1s";
+    /// Time for the head of a request, from its first byte to its last.
+    http_header_timeout, "http.header_timeout": Duration = "10s";
+    /// How long a connection may be silent between two requests.
+    http_idle_timeout, "http.idle_timeout": Duration = "75s";
+    /// Time for the body of a request; every 64 KiB that arrive extend it by a second.
+    http_body_timeout, "http.body_timeout": Duration = "30s";
+    /// How long a client may stop reading an answer.
+    http_write_timeout, "http.write_timeout": Duration = "30s";
+    /// Longest request body.
+    http_max_body, "http.max_body": ByteSize = "32MiB";
+    /// Execution slots of the engine (pool "main"); 0 for one per processor.
+    slots_count, "slots.count": usize = "0";
+    /// Operations that may wait for an execution slot; more are refused with 503.
+    slots_queue, "slots.queue": usize = "1024";
+    /// How long an operation waits for an execution slot before it is refused with 503.
+    slots_queue_timeout, "slots.queue_timeout": Duration = "5s";
+    /// Collections with metric series of their own; the series of further ones are added up under one name.
+    metrics_max_collections, "metrics.max_collections": usize = "1000";
+    /// After SIGTERM, how long to keep accepting with `/readyz` at 503, for load balancers to notice.
+    drain_delay, "drain.delay": Duration = "0s";
+    /// How long requests in flight may take to finish after that.
+    drain_timeout, "drain.timeout": Duration = "30s";
+    /// Least severe messages that are logged.
+    log_level, "log.level": tracing::Level = "info";
+    /// How the log is written, on standard error.
+    log_format, "log.format": LogFormat = "text";
+}

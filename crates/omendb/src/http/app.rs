@@ -1,0 +1,36 @@
+//! What every request can reach: the engine, its execution slots, credentials, configuration and metrics.
+
+use std::sync::Arc;
+
+use omendb_engine::{Engine, Worker};
+use omendb_metrics::Clock;
+
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::http::router::Router;
+use crate::lifecycle::Lifecycle;
+use crate::pool::{ConnectionPool, Slots};
+use crate::telemetry::Telemetry;
+
+/// The server's parts, built once by `server::start` and shared by all requests.
+#[derive(Debug)]
+pub struct App {
+    /// The validated configuration.
+    pub config: Config,
+    /// Time.
+    pub clock: Clock,
+    /// The collections.
+    pub engine: Arc<Engine>,
+    /// Execution slots: everything that computes runs here, JSON of large bodies included.
+    pub slots: Arc<Slots<Worker>>,
+    /// Client connections.
+    pub connections: Arc<ConnectionPool>,
+    /// The route table, arranged for looking up.
+    pub router: Router,
+    /// Credentials.
+    pub auth: Auth,
+    /// Loading, ready, draining.
+    pub lifecycle: Lifecycle,
+    /// The web layer's metrics and the snapshot that joins them with the engine's.
+    pub telemetry: Telemetry,
+}

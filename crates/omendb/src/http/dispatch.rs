@@ -1,0 +1,171 @@
+//! One request from its head to its answer: route, authorise, hand to its handler, and record what happened.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use omendb_metrics::Timestamp;
+
+use crate::auth::{Caller, Grant, loopback};
+use crate::http::app::App;
+use crate::http::body::{BodyLimits, RequestBody, ResponseBody};
+use crate::http::call::{Call, PathParams};
+use crate::http::error::ApiError;
+use crate::http::reply::Reply;
+use crate::http::router::Routed;
+use crate::routes::{BodyKind, ROUTES};
+use crate::telemetry::requests::{EndpointLabel, RequestStats, Verb};
+
+/// Longest body that is taken and thrown away so that its connection can go on after a refusal.
+const DRAINED_BODY: u64 = 64 * 1024;
+/// How long that may take.
+const DRAIN_TIME: Duration = Duration::from_millis(100);
+
+/// An answer, and whether the request's body was left on the wire: the connection must then linger before it closes.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) response: Response<ResponseBody>,
+    pub(crate) left_body_unread: bool,
+}
+
+/// Serves one request.
+pub(crate) async fn dispatch(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>) -> Answered {
+    let mut record = Record::begin(&app, request.method());
+    let (head, incoming) = request.into_parts();
+    let expects_continue = head.headers.contains_key(header::EXPECT);
+    let limits = BodyLimits {
+        bytes: app.config.http_max_body.0,
+        time: app.config.http_body_timeout,
+    };
+    let mut call = Call {
+        method: head.method,
+        uri: head.uri,
+        headers: head.headers,
+        params: PathParams::default(),
+        caller: Caller::anonymous(Grant::default()),
+        peer,
+        body: RequestBody::new(incoming, limits),
+    };
+    let result = answer(&app, &mut call, &mut record.stats).await;
+    let reply = result.unwrap_or_else(|error| {
+        if let Some(detail) = error.detail() {
+            tracing::error!(method = %call.method, path = call.uri.path(), status = error.status().as_u16(), detail);
+        }
+        error.into_reply(app.clock.now().since(record.began))
+    });
+    if !expects_continue {
+        call.body.drain(DRAINED_BODY, DRAIN_TIME).await;
+    }
+    record.stats.request_bytes = call.body.received();
+    record.stats.status = reply.status.as_u16();
+    record.stats.response_bytes = reply.body.len() as u64;
+    tracing::debug!(method = %call.method, path = call.uri.path(), status = record.stats.status, caller = &*call.caller.name);
+    let mut response = reply.into_response();
+    let left_body_unread = !call.body.is_complete();
+    if left_body_unread {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Answered {
+        response,
+        left_body_unread,
+    }
+}
+
+/// Everything that can be decided from the head is decided before the handler may read the body.
+async fn answer(app: &Arc<App>, call: &mut Call, stats: &mut RequestStats) -> Result<Reply, ApiError> {
+    if app.auth.is_open() {
+        loopback::check(&call.uri, &call.headers)?;
+    }
+    let index = match app.router.route(&call.method, call.uri.path())? {
+        Routed::Found(index, params) => {
+            call.params = params;
+            index
+        }
+        Routed::WrongMethod(index, allow) => {
+            stats.endpoint = EndpointLabel::of_route(index);
+            return Err(method_not_allowed(&call.method, &allow));
+        }
+        Routed::Unmatched => return Err(ApiError::not_found(format!("no such path: {}", call.uri.path()))),
+    };
+    let route = &ROUTES[index];
+    stats.endpoint = EndpointLabel::of_route(index);
+    call.caller = app.auth.authorize(&call.headers, route.access)?;
+    if let Some(collection) = call.params.get("collection") {
+        call.caller.check_collection(collection)?;
+    }
+    if route.body == BodyKind::Json {
+        check_content_type(&call.headers)?;
+        call.body.check_announced()?;
+    }
+    (route.handler)(app, call).await
+}
+
+fn method_not_allowed(method: &Method, allow: &str) -> ApiError {
+    let error = ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("method {method} is not served here, only {allow}"),
+    );
+    match HeaderValue::from_str(allow) {
+        Ok(value) => error.with_header(header::ALLOW, value),
+        Err(_) => error,
+    }
+}
+
+/// JSON must say so, or say nothing. A page of another origin can send forms and plain text without asking first, but
+/// not JSON, so this also keeps browsers out.
+fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let text = value.to_str().unwrap_or("(not text)");
+    let media_type = text.split(';').next().unwrap_or_default().trim();
+    let is_json = media_type.eq_ignore_ascii_case("application/json")
+        || (media_type.len() > 5 && media_type.to_ascii_lowercase().ends_with("+json"));
+    if is_json {
+        return Ok(());
+    }
+    let message = format!("content-type \"{text}\" is not application/json");
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+}
+
+/// A request being served; recorded when dropped, so also when its client hangs up and its future is dropped with it.
+struct Record {
+    app: Arc<App>,
+    began: Timestamp,
+    stats: RequestStats,
+}
+
+/// The status recorded for a request whose client went away first.
+const CLIENT_CLOSED: u16 = 499;
+
+impl Record {
+    fn begin(app: &Arc<App>, method: &Method) -> Self {
+        app.telemetry.web.requests_in_flight.add(1);
+        let stats = RequestStats {
+            verb: Verb::of(method),
+            endpoint: EndpointLabel::UNMATCHED,
+            status: CLIENT_CLOSED,
+            duration_nanos: 0,
+            request_bytes: 0,
+            response_bytes: 0,
+        };
+        Self {
+            app: Arc::clone(app),
+            began: app.clock.now(),
+            stats,
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.app.telemetry.web.requests_in_flight.sub(1);
+        self.stats.duration_nanos = self.app.clock.now().nanos_since(self.began);
+        self.app.telemetry.record_request(&self.stats);
+    }
+}

@@ -1,0 +1,18 @@
+//! HTTP: accepting connections, routing, and the types a handler sees.
+
+mod activity;
+pub mod app;
+pub mod body;
+pub mod call;
+mod connection;
+mod dispatch;
+pub mod error;
+pub(crate) mod listener;
+pub mod reply;
+pub mod router;
+mod socket;
+
+pub use app::App;
+pub use call::Call;
+pub use error::ApiError;
+pub use reply::Reply;

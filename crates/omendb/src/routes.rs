@@ -1,0 +1,183 @@
+//! The route table: every path the server answers, with the permission it asks for and the function that serves it.
+//!
+//! Routing, authorisation, the `endpoint` label of the metrics and the tests are all read from this table.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use hyper::Method;
+
+use crate::api;
+use crate::auth;
+use crate::auth::Permission::{self, Admin, DataRead, DataWrite, MetricsRead};
+use crate::http::app::App;
+use crate::http::call::Call;
+use crate::http::error::ApiError;
+use crate::http::reply::Reply;
+use crate::{health, telemetry};
+
+/// What a handler returns.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send + 'a>>;
+
+/// Serves one request whose caller may make it.
+pub type Handler = for<'a> fn(&'a Arc<App>, &'a mut Call) -> Answer<'a>;
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody; a credential that is presented is still looked at.
+    Public,
+    /// Any valid credential.
+    Own,
+    /// A credential with this permission.
+    Needs(Permission),
+}
+
+/// What a route does with a request body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyKind {
+    /// Nothing: it is left unread.
+    Unused,
+    /// JSON: another `Content-Type` is answered with 415.
+    Json,
+}
+
+/// One row of the table.
+pub struct Route {
+    /// The method; `GET` answers `HEAD` too.
+    pub method: Method,
+    /// The path template, parameters in braces.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// What it does with a body.
+    pub body: BodyKind,
+    /// What serves it.
+    pub handler: Handler,
+}
+
+impl Route {
+    /// The `endpoint` label: the template with `:name` for parameters.
+    pub fn endpoint(&self) -> String {
+        self.path.replace('{', ":").replace('}', "")
+    }
+}
+
+const fn get(path: &'static str, access: Access, handler: Handler) -> Route {
+    Route {
+        method: Method::GET,
+        path,
+        access,
+        body: BodyKind::Unused,
+        handler,
+    }
+}
+
+const fn post(path: &'static str, access: Access, handler: Handler) -> Route {
+    Route {
+        method: Method::POST,
+        path,
+        access,
+        body: BodyKind::Json,
+        handler,
+    }
+}
+
+const fn put(path: &'static str, access: Access, handler: Handler) -> Route {
+    Route {
+        method: Method::PUT,
+        path,
+        access,
+        body: BodyKind::Json,
+        handler,
+    }
+}
+
+const fn delete(path: &'static str, access: Access, handler: Handler) -> Route {
+    Route {
+        method: Method::DELETE,
+        path,
+        access,
+        body: BodyKind::Unused,
+        handler,
+    }
+}
+
+const PUBLIC: Access = Access::Public;
+const OWN: Access = Access::Own;
+const READ: Access = Access::Needs(DataRead);
+const WRITE: Access = Access::Needs(DataWrite);
+const METRICS: Access = Access::Needs(MetricsRead);
+const ADMIN: Access = Access::Needs(Admin);
+
+/// Every route.
+pub const ROUTES: &[Route] = &[
+    get("/", PUBLIC, |app, call| Box::pin(health::version(app, call))),
+    get("/health", PUBLIC, |app, call| Box::pin(health::health(app, call))),
+    get("/healthz", PUBLIC, |app, call| Box::pin(health::live(app, call))),
+    get("/livez", PUBLIC, |app, call| Box::pin(health::live(app, call))),
+    get("/readyz", PUBLIC, |app, call| Box::pin(health::ready(app, call))),
+    get("/metrics", METRICS, |app, call| {
+        Box::pin(telemetry::page::metrics(app, call))
+    }),
+    get("/metrics/json", METRICS, |app, call| {
+        Box::pin(telemetry::page::metrics_json(app, call))
+    }),
+    get("/metrics/catalog", METRICS, |app, call| {
+        Box::pin(telemetry::page::catalog(app, call))
+    }),
+    post("/auth/login", PUBLIC, |app, call| {
+        Box::pin(auth::api::login(app, call))
+    }),
+    post("/auth/logout", OWN, |app, call| {
+        Box::pin(auth::api::logout(app, call))
+    }),
+    get("/auth/tokens", ADMIN, |app, call| {
+        Box::pin(auth::api::list_tokens(app, call))
+    }),
+    post("/auth/tokens", ADMIN, |app, call| {
+        Box::pin(auth::api::create_token(app, call))
+    }),
+    delete("/auth/tokens/{token}", ADMIN, |app, call| {
+        Box::pin(auth::api::revoke_token(app, call))
+    }),
+    post("/query", READ, |app, call| {
+        Box::pin(api::native::query(app, call))
+    }),
+    get("/collections", READ, |app, call| {
+        Box::pin(api::collections::list(app, call))
+    }),
+    put("/collections/{collection}", WRITE, |app, call| {
+        Box::pin(api::collections::create(app, call))
+    }),
+    get("/collections/{collection}", READ, |app, call| {
+        Box::pin(api::collections::get(app, call))
+    }),
+    delete("/collections/{collection}", WRITE, |app, call| {
+        Box::pin(api::collections::delete(app, call))
+    }),
+    get("/collections/{collection}/exists", READ, |app, call| {
+        Box::pin(api::collections::exists(app, call))
+    }),
+    put("/collections/{collection}/points", WRITE, |app, call| {
+        Box::pin(api::points::upsert(app, call))
+    }),
+    post("/collections/{collection}/points", READ, |app, call| {
+        Box::pin(api::points::retrieve(app, call))
+    }),
+    get("/collections/{collection}/points/{id}", READ, |app, call| {
+        Box::pin(api::points::get(app, call))
+    }),
+    post("/collections/{collection}/points/delete", WRITE, |app, call| {
+        Box::pin(api::points::delete(app, call))
+    }),
+    post("/collections/{collection}/points/query", READ, |app, call| {
+        Box::pin(api::search::query(app, call))
+    }),
+    post("/collections/{collection}/points/count", READ, |app, call| {
+        Box::pin(api::scroll::count(app, call))
+    }),
+    post("/collections/{collection}/points/scroll", READ, |app, call| {
+        Box::pin(api::scroll::scroll(app, call))
+    }),
+];

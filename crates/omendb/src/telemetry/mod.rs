@@ -1,0 +1,89 @@
+//! The web layer's metrics, the process's, and the one registry that joins them with the engine's.
+
+mod allocator;
+mod declared;
+pub mod page;
+mod pools;
+mod process;
+pub mod requests;
+pub mod web;
+mod windows;
+
+pub use declared::declared;
+
+use std::sync::Arc;
+
+use omendb_engine::{Engine, Worker};
+use omendb_metrics::{Clock, DeclarationError, Registry};
+
+use crate::pool::{ConnectionPool, Slots};
+use crate::telemetry::allocator::AllocatorFigures;
+use crate::telemetry::pools::PoolOccupancy;
+use crate::telemetry::process::ProcessFigures;
+use crate::telemetry::requests::{Endpoint, RequestStats, Status};
+use crate::telemetry::web::WebMetrics;
+use crate::telemetry::windows::RequestWindows;
+
+/// Everything that is measured, and the registry that shows it.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// What the web layer counts.
+    pub web: Arc<WebMetrics>,
+    /// Every family of the server.
+    pub registry: Registry,
+    windows: Arc<RequestWindows>,
+}
+
+impl Telemetry {
+    /// Joins what the engine, the web layer, the pools and the process have to say.
+    ///
+    /// # Errors
+    /// When two families have one name: a mistake that every test would find.
+    pub fn new(
+        clock: Clock,
+        web: Arc<WebMetrics>,
+        engine: Arc<Engine>,
+        slots: Arc<Slots<Worker>>,
+        connections: Arc<ConnectionPool>,
+    ) -> Result<Self, DeclarationError> {
+        let windows = Arc::new(RequestWindows::new(clock.clone(), Arc::clone(&web)));
+        let registry = Registry::new(
+            clock,
+            vec![
+                engine,
+                Arc::clone(&web) as _,
+                Arc::clone(&windows) as _,
+                Arc::new(PoolOccupancy { slots, connections }),
+                Arc::new(AllocatorFigures),
+                Arc::new(ProcessFigures),
+            ],
+        )?;
+        Ok(Self {
+            web,
+            registry,
+            windows,
+        })
+    }
+
+    /// Records one request: the only place where the facts of a request become metrics.
+    pub fn record_request(&self, stats: &RequestStats) {
+        let RequestStats {
+            verb,
+            endpoint,
+            status,
+            duration_nanos,
+            request_bytes,
+            response_bytes,
+        } = *stats;
+        let endpoint = Endpoint(verb, endpoint);
+        self.web.requests.increment((endpoint, Status::of(status)));
+        self.web.request_latency.of(endpoint).record(duration_nanos);
+        self.web.request_bytes.add(request_bytes);
+        self.web.response_bytes.add(response_bytes);
+    }
+
+    /// Turns the windows; called every second.
+    pub(crate) fn turn_windows(&self) {
+        self.windows.turn();
+    }
+}

@@ -1,0 +1,124 @@
+//! The web layer's metrics: requests, connections, pools, credentials.
+
+use std::sync::Arc;
+
+use omendb_metrics::{Counter, Counters, Family, Gauge, Histogram, Label, labels, metrics};
+
+use crate::auth::Permission;
+use crate::telemetry::requests::{Endpoint, Status};
+
+labels! {
+    /// A pool.
+    pub enum Pool("pool") {
+        /// Execution slots of the engine.
+        Main = "main",
+        /// Client connections.
+        Http = "http",
+    }
+}
+
+labels! {
+    /// Why something got no slot.
+    pub enum RejectReason("reason") {
+        /// The queue was full.
+        Full = "full",
+        /// It waited as long as it may.
+        Timeout = "timeout",
+        /// The server is shutting down.
+        Closed = "closed",
+        /// Whoever waited went away.
+        Abandoned = "abandoned",
+    }
+}
+
+labels! {
+    /// How a login ended.
+    pub enum LoginOutcome("status") { Success = "success", Failure = "failure" }
+}
+
+labels! {
+    /// What a presented credential was found to be.
+    pub enum Validation("status") {
+        Valid = "valid",
+        Invalid = "invalid",
+        Expired = "expired",
+        Revoked = "revoked",
+        /// None was presented where one is needed.
+        Missing = "missing",
+    }
+}
+
+impl Label for Permission {
+    const KEYS: &'static [&'static str] = &["permission"];
+
+    fn count() -> usize {
+        Self::ALL.len()
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+
+    fn values(index: usize) -> impl IntoIterator<Item = &'static str> {
+        [Self::ALL[index].name()]
+    }
+}
+
+metrics! {
+    /// What the web layer counts as it happens.
+    pub struct WebMetrics {
+        /// HTTP requests answered, refused or abandoned, those that could not be parsed included (method "other",
+        /// endpoint "unmatched"). Status 499: the client went away first.
+        pub requests: Counters<(Endpoint, Status)> = "omendb_http_requests_total",
+        /// Time from the complete head of a request to its answer ready to be sent.
+        pub request_latency: Family<Endpoint, Histogram> = "omendb_http_request_latency_seconds",
+        /// Bytes of request bodies read.
+        pub request_bytes: Counter = "omendb_http_request_bytes_total",
+        /// Bytes of response bodies.
+        pub response_bytes: Counter = "omendb_http_response_bytes_total",
+        /// HTTP requests being served.
+        pub requests_in_flight: Gauge = "omendb_http_requests_in_flight",
+        /// Time between asking a pool for a slot and getting it. Growing waits with a queue mean the pool is too small.
+        pub pool_wait: Family<Pool, Histogram> = "omendb_connection_pool_wait_seconds",
+        /// What a pool gave no slot, by reason.
+        pub pool_rejected: Counters<(Pool, RejectReason)> = "omendb_connection_pool_rejected_total",
+        /// Client connections accepted.
+        pub connections: Counter = "omendb_connections_total",
+        /// How long client connections lasted, the refused ones included.
+        pub connection_lifetime: Histogram = "omendb_connection_lifetime_seconds",
+        /// Logins with user and password, by outcome; those refused for their rate are failures.
+        pub logins: Counters<LoginOutcome> = "omendb_auth_requests_total",
+        /// Credentials looked at, by what they were found to be.
+        pub validations: Counters<Validation> = "omendb_auth_token_validations_total",
+        /// Requests refused because their valid credential lacks a permission.
+        pub authorization_failures: Counters<Permission> = "omendb_auth_authorization_failures_total",
+        /// Bytes received on client connections, heads included.
+        pub received_bytes: Counter = "omendb_network_receive_bytes_total",
+        /// Bytes sent on client connections, heads included.
+        pub transmitted_bytes: Counter = "omendb_network_transmit_bytes_total",
+    }
+}
+
+/// One pool's share of [`WebMetrics`].
+#[derive(Debug)]
+pub struct PoolMetrics {
+    web: Arc<WebMetrics>,
+    pool: Pool,
+}
+
+impl PoolMetrics {
+    /// Those of `pool`.
+    pub fn new(web: Arc<WebMetrics>, pool: Pool) -> Self {
+        Self { web, pool }
+    }
+
+    /// Something got its slot after `nanoseconds`.
+    pub fn waited(&self, nanoseconds: u64) {
+        self.web.pool_wait.of(self.pool).record(nanoseconds);
+    }
+
+    /// Something got none.
+    pub fn rejected(&self, reason: RejectReason) {
+        self.web.pool_rejected.increment((self.pool, reason));
+    }
+}
