@@ -3,7 +3,6 @@
 mod catalogue;
 mod credentials;
 mod demo;
-mod demo;
 mod health;
 mod serve;
 
@@ -34,7 +33,6 @@ pub fn main() -> ExitCode {
     ExitCode::from(match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
         Some(("demo", matches)) => demo::run(matches),
-        Some(("demo", matches)) => demo::run(matches),
         Some(("token", matches)) => credentials::token(matches),
         Some(("user", matches)) => credentials::user(matches),
         Some(("health", matches)) => health::run(matches),
@@ -52,7 +50,6 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve::command())
-        .subcommand(demo::command())
         .subcommand(demo::command())
         .subcommand(credentials::token_command())
         .subcommand(credentials::user_command())
