@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "omendb-bench",
         &[
+            "omendb",
             "omendb-engine",
             "omendb-storage",
             "omendb-distance",

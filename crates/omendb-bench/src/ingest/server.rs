@@ -1,0 +1,58 @@
+//! A server of our own in this process, on a free port and a directory that goes with it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use omendb::config::Config;
+use tokio::runtime::Runtime;
+
+/// A server that answers until it is dropped.
+pub(super) struct Server {
+    runtime: Runtime,
+    server: Option<omendb::server::Server>,
+    address: SocketAddr,
+    directory: PathBuf,
+}
+
+impl Server {
+    /// Starts a server without any data. `name` tells its directory apart.
+    pub(super) fn start(name: &str) -> Result<Self, String> {
+        let directory = std::env::temp_dir().join(format!("omendb-bench-{}-{name}", std::process::id()));
+        let config = Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            data_dir: directory.clone(),
+            ..Config::default()
+        };
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.enable_all().build().map_err(|error| error.to_string())?;
+        let start = async {
+            let mut server = omendb::server::Server::start(config).await?;
+            server.loaded().await?;
+            Ok(server)
+        };
+        let server = runtime
+            .block_on(start)
+            .map_err(|error: omendb::server::StartError| error.to_string())?;
+        Ok(Self {
+            runtime,
+            address: server.address,
+            server: Some(server),
+            directory,
+        })
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.stop());
+        }
+        // What cannot be removed is left in the directory for temporary files.
+        drop(std::fs::remove_dir_all(&self.directory));
+    }
+}
