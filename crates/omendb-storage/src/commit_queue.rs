@@ -314,17 +314,18 @@ struct Entry<Op, R> {
 impl<Op: Send, R: Send> Serve for Lane<Op, R> {
     fn serve_batch(&self) -> bool {
         let (operations, dones) = lock(&self.waiting).take_batch(&self.limits);
+        // A `done` that panics is caught as well, and treated alike: the thread must live for the other queues.
+        let mut dones = dones.into_iter();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let results = lock(&self.process)(operations);
-            for (done, result) in dones.into_iter().zip(results) {
+            for (done, result) in dones.by_ref().zip(results) {
                 done(result);
             }
         }));
         let mut abandoned = VecDeque::new();
         let mut waiting = lock(&self.waiting);
         if outcome.is_err() {
-            // Nobody knows in what state the panic left what `process` works on. The entries are dropped without
-            // the lock, as dropping a `done` may run foreign code.
+            // Nobody knows in what state the panic left what `process` works on.
             waiting.is_closed = true;
             waiting.bytes = 0;
             abandoned = std::mem::take(&mut waiting.entries);
@@ -335,6 +336,9 @@ impl<Op: Send, R: Send> Serve for Lane<Op, R> {
         }
         let more = waiting.is_scheduled;
         drop(waiting);
+        // Those who were not called learn it from this, when the queue is already closed; and without the lock, as
+        // dropping a `done` may run foreign code.
+        drop(dones);
         drop(abandoned);
         more
     }

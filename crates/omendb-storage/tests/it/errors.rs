@@ -23,17 +23,17 @@ fn an_error_at_any_operation_loses_nothing_acknowledged() {
                     operations: number..number + 1,
                     error,
                 };
-                let run = faulty_run(
-                    seed,
-                    &steps,
-                    Fault {
-                        operations: number..number + 1,
-                        error,
-                    },
-                );
-                // Until the error, the history is one of those that are cut without an error.
+                let run = faulty_run(seed, &steps, fault);
+                // Until the error, the history is one of those that are cut without an error; long after it, too.
                 let mut points = run.fs.crash_points();
-                points.retain(|point| point.operations >= number);
+                let last = points.len() - 1;
+                let near = number..number + 40;
+                points = points
+                    .into_iter()
+                    .enumerate()
+                    .filter(|(index, point)| near.contains(&point.operations) || *index == last)
+                    .map(|(_, point)| point)
+                    .collect();
                 total.add(history::check_crashes(&run, &points, THOROUGHNESS, &mut rng));
                 runs += 1;
                 met.full += run.met.full;
@@ -143,8 +143,46 @@ fn a_failed_write_is_cut_off_and_the_next_append_follows() {
         assert_eq!(stats.first_sequence, 2);
         let (_, recovered) = history::open(&fs).unwrap();
         assert_eq!(
+            recovered.report.torn_tail, None,
+            "nothing of the failed write is left"
+        );
+        assert_eq!(
             history::read_all(recovered).unwrap(),
             [b"first".to_vec(), b"second".to_vec()]
         );
     }
+}
+
+/// A snapshot was put in force, but the sync of that rename failed: the next process sees the new manifest, a power
+/// cut would bring back the old one, which needs the old segments. They go only once the new one is durable.
+#[test]
+fn old_segments_are_kept_until_the_manifest_without_them_is_durable() {
+    let build = || {
+        let fs = history::disk(1);
+        let mut journal = history::create(&fs).unwrap();
+        journal.append(&[b"first"]).unwrap();
+        let mut snapshot = journal.begin_snapshot().unwrap();
+        snapshot.add(b"first").unwrap();
+        (fs, snapshot)
+    };
+    let (fs, snapshot) = build();
+    let start = fs.operations();
+    snapshot.finish().unwrap();
+    let last = (start..fs.operations()).rev();
+    let mut poisoned = 0;
+    for number in last {
+        let (fs, snapshot) = build();
+        fs.inject(Fault::io(number));
+        poisoned += usize::from(snapshot.finish().is_err());
+        fs.record_crash_points();
+        let (_, recovered) = history::open(&fs).unwrap();
+        assert_eq!(history::read_all(recovered).unwrap(), [b"first".to_vec()]);
+        for point in fs.crash_points() {
+            for image in point.images(64, &mut Rng::new(number)) {
+                let (_, recovered) = history::open(&image).unwrap();
+                assert_eq!(history::read_all(recovered).unwrap(), [b"first".to_vec()]);
+            }
+        }
+    }
+    assert!(poisoned > 4, "the finishing has that many steps that can fail");
 }

@@ -16,7 +16,7 @@ fn a_full_disk_refuses_and_goes_on_once_there_is_space() {
         let mut capacity = sectors * 512;
         fs.set_capacity(capacity);
         for _ in 0..3 {
-            refusals += fill(&mut journal, &mut acknowledged, &mut rng);
+            refusals += fill(&fs, &mut journal, &mut acknowledged, &mut rng);
             assert!(fs.used_bytes() <= capacity);
             check_power_cuts(&fs, &acknowledged, &mut rng);
             capacity += 8 * 512;
@@ -34,14 +34,18 @@ fn a_full_disk_refuses_and_goes_on_once_there_is_space() {
 }
 
 /// Appends until the disk is full, and then tries with less; returns how many appends were refused.
-fn fill(journal: &mut Journal, acknowledged: &mut Vec<Vec<u8>>, rng: &mut Rng) -> usize {
+fn fill(fs: &SimFs, journal: &mut Journal, acknowledged: &mut Vec<Vec<u8>>, rng: &mut Rng) -> usize {
     let mut refused = 0;
     while refused < 4 {
         let length = [900, 400, 60, 0][refused];
         let batch = vec![rng.bytes(length), rng.bytes(3)];
+        let used = fs.used_bytes();
         match journal.append(&batch) {
             Ok(_) => acknowledged.extend(batch),
-            Err(Error::Full { .. }) => refused += 1,
+            Err(Error::Full { .. }) => {
+                refused += 1;
+                assert_eq!(fs.used_bytes(), used, "what a refused append took is given back");
+            }
             Err(error) => panic!("{error}"),
         }
         assert!(!journal.is_poisoned());

@@ -163,7 +163,7 @@ fn a_stored_frame_is_not_taken_for_one() {
     let stranger = history::disk(1);
     let fs_of_stranger = std::sync::Arc::new(stranger.clone());
     let mut theirs = Journal::create(fs_of_stranger, history::directory(), options).unwrap();
-    for _ in 0..6 {
+    for _ in 0..40 {
         theirs.append(&[b"later"]).unwrap();
     }
     let mut stored = vec![0; size(&stranger, &log) as usize];
