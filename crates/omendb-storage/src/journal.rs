@@ -77,11 +77,15 @@ impl Journal {
     /// [`Error::Exists`] when the directory is there already. After another error it may be, empty or not:
     /// [`Self::destroy`] removes it, or the next journal takes another name.
     pub fn create(fs: Arc<dyn FileSystem>, directory: &Path, options: JournalOptions) -> Result<Self, Error> {
-        fs.create_directory(directory).map_err(|e| match e.kind() {
-            io::ErrorKind::AlreadyExists => Error::Exists {
-                path: directory.to_owned(),
-            },
-            _ => Error::io("create", directory, e),
+        fs.create_directory(directory).map_err(|e| {
+            let exists = e.kind() == io::ErrorKind::AlreadyExists;
+            if exists {
+                Error::Exists {
+                    path: directory.to_owned(),
+                }
+            } else {
+                Error::io("create", directory, e)
+            }
         })?;
         let parent = directory.parent().unwrap_or(Path::new("."));
         fs.sync_directory(parent)

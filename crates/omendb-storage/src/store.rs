@@ -85,9 +85,13 @@ impl Store {
 
     /// Opens a file that the manifest names.
     pub(crate) fn open(&self, path: &Path) -> Result<Box<dyn File>, Error> {
-        self.fs.open(path, Access::Read).map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => Error::corrupt(path, 0, "the file is missing"),
-            _ => Error::io("open", path, e),
+        self.fs.open(path, Access::Read).map_err(|e| {
+            let is_missing = e.kind() == io::ErrorKind::NotFound;
+            if is_missing {
+                Error::corrupt(path, 0, "the file is missing")
+            } else {
+                Error::io("open", path, e)
+            }
         })
     }
 

@@ -1,5 +1,11 @@
 //! The storage crate against a simulated disk and the real one.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 /// A replaced file is the old one or the new one.
 mod atomic_file;
 /// Acknowledged is durable, unacknowledged is whole or absent: histories cut at every operation.
