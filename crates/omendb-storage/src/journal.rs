@@ -49,6 +49,8 @@ pub struct Journal {
     /// Created by the first append, so that opening and closing writes nothing.
     active: Option<Segment>,
     last_sequence: u64,
+    /// The end of a segment is known here that the manifest on disk may not have yet.
+    has_unsaved_seal: bool,
     buffer: Vec<u8>,
 }
 
@@ -200,10 +202,10 @@ impl Journal {
     /// Records that everything is synced, so that the next start has nothing to put in order.
     pub fn close(mut self) -> Result<(), Error> {
         self.store.check_not_poisoned()?;
-        if self.active.is_none() {
+        self.seal_active();
+        if !self.has_unsaved_seal {
             return Ok(());
         }
-        self.seal_active();
         let mut current = self.store.manifest();
         let next = current.clone();
         self.store.swap_manifest(&mut current, next)
@@ -246,6 +248,7 @@ impl Journal {
             options,
             active,
             last_sequence,
+            has_unsaved_seal: false,
             buffer: Vec::new(),
         }
     }
@@ -281,6 +284,7 @@ impl Journal {
             return Err(error);
         }
         drop(current);
+        self.has_unsaved_seal = false;
         self.active = Some(segment);
         Ok(())
     }
@@ -290,6 +294,7 @@ impl Journal {
     fn seal_active(&mut self) {
         if let Some(segment) = self.active.take() {
             seal(&mut self.store.manifest(), &segment, self.last_sequence);
+            self.has_unsaved_seal = true;
         }
     }
 }

@@ -83,6 +83,40 @@ fn appends_snapshots_and_restarts_on_the_real_disk() {
     Journal::destroy(&*fs, &directory).unwrap();
 }
 
+/// Closing tells the next start where the log ends, also when a snapshot was begun since the last append.
+#[test]
+fn a_closed_journal_opens_without_writing() {
+    let parent = TemporaryDirectory::new("closed");
+    let directory = parent.path().join("j");
+    let fs: Arc<dyn FileSystem> = Arc::new(RealFs::new());
+    for begin_snapshot in [false, true] {
+        let mut journal = match Journal::create(Arc::clone(&fs), &directory, options()) {
+            Ok(journal) => journal,
+            Err(_) => Journal::open(Arc::clone(&fs), &directory, options()).unwrap().0,
+        };
+        journal.append(&[b"one"]).unwrap();
+        if begin_snapshot {
+            drop(journal.begin_snapshot().unwrap());
+        }
+        journal.close().unwrap();
+        let before = fs.counters().totals();
+        let (journal, recovered) = Journal::open(Arc::clone(&fs), &directory, options()).unwrap();
+        let after = fs.counters().totals();
+        assert!(recovered.report.was_closed);
+        assert_eq!(recovered.report.rewritten_records, 0);
+        assert_eq!(
+            (after.write_operations, after.file_syncs),
+            (before.write_operations, before.file_syncs)
+        );
+        journal.close().unwrap();
+        assert_eq!(
+            fs.counters().totals().file_syncs,
+            after.file_syncs,
+            "nothing to say"
+        );
+    }
+}
+
 /// One append is one write and one sync, and both are counted.
 #[test]
 fn an_append_is_one_write_and_one_sync() {
