@@ -140,7 +140,6 @@ impl Auth {
         };
         match access {
             Access::Needs(permission) if !caller.grant.permits(permission) => {
-                self.metrics.authorization_failures.increment(permission);
                 let name = &caller.name;
                 Err(ApiError::forbidden(format!(
                     "credential \"{name}\" lacks permission \"{permission}\""

@@ -64,7 +64,11 @@ pub(super) fn in_runtime(life: impl Future<Output = Result<(), StartError>>) -> 
         Ok(()) => OK,
         Err(error) => {
             complain(&error);
-            if matches!(error, StartError::Config(_)) { USAGE } else { FAILED }
+            if matches!(error, StartError::Config(_)) {
+                USAGE
+            } else {
+                FAILED
+            }
         }
     }
 }

@@ -67,7 +67,7 @@ impl RequestBody {
             .as_ref()
             .map_or(0, |incoming| incoming.size_hint().lower());
         if announced > self.limits.bytes {
-            Err(self.too_large())
+            Err(self.too_large(announced))
         } else {
             Ok(())
         }
@@ -106,7 +106,7 @@ impl RequestBody {
         };
         let announced = incoming.size_hint().lower();
         if announced > self.limits.bytes {
-            return Err(self.too_large());
+            return Err(self.too_large(announced));
         }
         let started = Instant::now();
         let mut timer: Option<Pin<Box<Sleep>>> = None;
@@ -119,7 +119,7 @@ impl RequestBody {
             };
             self.received += data.len() as u64;
             if self.received > self.limits.bytes {
-                return Err(self.too_large());
+                return Err(self.too_large(self.received));
             }
             match first.take() {
                 None if rest.is_empty() => first = Some(data),
@@ -135,11 +135,12 @@ impl RequestBody {
         Ok(first.unwrap_or_else(|| Bytes::from(rest)))
     }
 
-    fn too_large(&self) -> ApiError {
+    /// `length` is what was announced, or what has arrived of a body that announced nothing.
+    fn too_large(&self, length: u64) -> ApiError {
         let limit = self.limits.bytes;
         ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("request body is longer than {limit} bytes (http.max_body)"),
+            format!("request body of {length} bytes or more is longer than {limit} bytes (http.max_body)"),
         )
     }
 }

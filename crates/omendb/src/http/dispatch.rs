@@ -16,7 +16,7 @@ use crate::http::call::{Call, PathParams};
 use crate::http::error::ApiError;
 use crate::http::reply::Reply;
 use crate::http::router::Routed;
-use crate::routes::{BodyKind, ROUTES};
+use crate::routes::{Access, BodyKind, ROUTES, Route};
 use crate::telemetry::requests::{EndpointLabel, RequestStats, Verb};
 
 /// Longest body that is taken and thrown away so that its connection can go on after a refusal.
@@ -94,6 +94,18 @@ async fn answer(app: &Arc<App>, call: &mut Call, stats: &mut RequestStats) -> Re
     };
     let route = &ROUTES[index];
     stats.endpoint = EndpointLabel::of_route(index);
+    let result = serve(app, call, route).await;
+    if let (Err(error), Access::Needs(permission)) = (&result, route.access)
+        && error.status() == StatusCode::FORBIDDEN
+    {
+        // Whatever was not permitted: the route, or the collection that a handler found in the body.
+        app.telemetry.web.authorization_failures.increment(permission);
+    }
+    result
+}
+
+/// Authorises the caller of `route`, then lets the route's handler answer.
+async fn serve(app: &Arc<App>, call: &mut Call, route: &Route) -> Result<Reply, ApiError> {
     call.caller = app.auth.authorize(&call.headers, route.access)?;
     if let Some(collection) = call.params.get("collection") {
         call.caller.check_collection(collection)?;

@@ -116,3 +116,75 @@ impl Drop for ConnectionSlot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::web::{Pool, WebMetrics};
+
+    fn pool(count: usize, queue: usize) -> (Arc<ConnectionPool>, Arc<WebMetrics>) {
+        let web = Arc::new(WebMetrics::default());
+        let metrics = PoolMetrics::new(Arc::clone(&web), Pool::Http);
+        let timeout = Duration::from_millis(50);
+        (
+            Arc::new(ConnectionPool::new(
+                count,
+                queue,
+                timeout,
+                Clock::system(),
+                metrics,
+            )),
+            web,
+        )
+    }
+
+    async fn until_occupied(pool: &ConnectionPool, expected: (usize, usize)) {
+        while pool.occupancy() != expected {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slot_given_back_goes_to_whoever_waited_longest() {
+        let (pool, web) = pool(1, 2);
+        let first = pool.enter().await.unwrap();
+        let enter = |pool: &Arc<ConnectionPool>| {
+            let pool = Arc::clone(pool);
+            tokio::spawn(async move { pool.enter().await })
+        };
+        let gone = enter(&pool);
+        until_occupied(&pool, (1, 1)).await;
+        let second = enter(&pool);
+        until_occupied(&pool, (1, 2)).await;
+        assert_eq!(
+            pool.enter().await.unwrap_err(),
+            Rejected::Full {
+                retry_after: Duration::from_millis(50)
+            }
+        );
+        gone.abort();
+        let _ = gone.await;
+        drop(first);
+        let second = second.await.unwrap().unwrap();
+        assert_eq!(pool.occupancy(), (1, 0));
+        assert!(matches!(pool.enter().await, Err(Rejected::TimedOut { .. })));
+        drop(second);
+        assert_eq!(pool.occupancy(), (0, 0));
+        assert_eq!(web.pool_rejected.get((Pool::Http, RejectReason::Full)), 1);
+        assert_eq!(web.pool_rejected.get((Pool::Http, RejectReason::Timeout)), 1);
+    }
+
+    #[tokio::test]
+    async fn a_closed_pool_takes_nobody() {
+        let (pool, _) = pool(1, 1);
+        let _held = pool.enter().await.unwrap();
+        let waiting = tokio::spawn({
+            let pool = Arc::clone(&pool);
+            async move { pool.enter().await }
+        });
+        until_occupied(&pool, (1, 1)).await;
+        pool.close();
+        assert_eq!(waiting.await.unwrap().unwrap_err(), Rejected::Closed);
+        assert_eq!(pool.enter().await.unwrap_err(), Rejected::Closed);
+    }
+}

@@ -258,3 +258,145 @@ impl<W> Drop for Place<'_, W> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::telemetry::web::{Pool, WebMetrics};
+
+    const QUEUE_TIMEOUT: Duration = Duration::from_millis(50);
+
+    fn slots(count: usize, queue: usize) -> (Arc<Slots<u64>>, Arc<WebMetrics>) {
+        let web = Arc::new(WebMetrics::default());
+        let metrics = PoolMetrics::new(Arc::clone(&web), Pool::Main);
+        let options = SlotOptions {
+            count,
+            queue,
+            queue_timeout: QUEUE_TIMEOUT,
+        };
+        let slots = Slots::start(options, Clock::system(), metrics, || 0).unwrap();
+        (Arc::new(slots), web)
+    }
+
+    /// Takes up a slot until the sender is dropped.
+    fn occupy(slots: &Arc<Slots<u64>>) -> (mpsc::Sender<()>, tokio::task::JoinHandle<Result<(), Rejected>>) {
+        let (sender, receiver) = mpsc::channel::<()>();
+        let slots = Arc::clone(slots);
+        let busy = tokio::spawn(async move {
+            slots
+                .run(move |_| {
+                    let _ = receiver.recv();
+                })
+                .await
+        });
+        (sender, busy)
+    }
+
+    async fn until_occupied(slots: &Slots<u64>, expected: (usize, usize)) {
+        while slots.occupancy() != expected {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn each_thread_keeps_its_worker_and_jobs_wait_their_turn() {
+        let (slots, web) = slots(1, 100);
+        let jobs: Vec<_> = (0..50)
+            .map(|_| {
+                let slots = Arc::clone(&slots);
+                tokio::spawn(async move {
+                    slots
+                        .run(|worker| {
+                            *worker += 1;
+                            *worker
+                        })
+                        .await
+                })
+            })
+            .collect();
+        let mut results = Vec::new();
+        for job in jobs {
+            results.push(job.await.unwrap().unwrap());
+        }
+        assert_eq!(
+            results,
+            (1..=50).collect::<Vec<_>>(),
+            "in the order in which they came"
+        );
+        assert_eq!(web.pool_wait.of(Pool::Main).distribution().count(), 50);
+        assert_eq!(slots.occupancy(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn what_finds_the_queue_full_or_waits_too_long_is_refused_and_counted() {
+        let (slots, web) = slots(1, 1);
+        let (release, busy) = occupy(&slots);
+        until_occupied(&slots, (1, 0)).await;
+        let waiting = tokio::spawn({
+            let slots = Arc::clone(&slots);
+            async move { slots.run(|_| ()).await }
+        });
+        until_occupied(&slots, (1, 1)).await;
+        assert!(matches!(slots.run(|_| ()).await, Err(Rejected::Full { .. })));
+        assert!(matches!(waiting.await.unwrap(), Err(Rejected::TimedOut { .. })));
+        assert_eq!(slots.occupancy(), (1, 0));
+        drop(release);
+        assert_eq!(busy.await.unwrap(), Ok(()));
+        assert_eq!(web.pool_rejected.get((Pool::Main, RejectReason::Full)), 1);
+        assert_eq!(web.pool_rejected.get((Pool::Main, RejectReason::Timeout)), 1);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_leaves_the_queue() {
+        let (slots, web) = slots(1, 1);
+        let (_release, _busy) = occupy(&slots);
+        until_occupied(&slots, (1, 0)).await;
+        let waiting = tokio::spawn({
+            let slots = Arc::clone(&slots);
+            async move { slots.run(|_| ()).await }
+        });
+        until_occupied(&slots, (1, 1)).await;
+        waiting.abort();
+        until_occupied(&slots, (1, 0)).await;
+        assert_eq!(web.pool_rejected.get((Pool::Main, RejectReason::Abandoned)), 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_job_only() {
+        let (slots, _) = slots(1, 1);
+        assert_eq!(slots.run(|worker| *worker = 7).await, Ok(()));
+        let panicked = slots
+            .run(|_| std::panic::resume_unwind(Box::new("as tests do")))
+            .await;
+        assert_eq!(panicked, Err::<(), _>(Rejected::Panicked));
+        assert_eq!(
+            slots.run(|worker| *worker).await,
+            Ok(0),
+            "a new worker on the same thread"
+        );
+        assert_eq!(slots.occupancy(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn closing_finishes_what_runs_and_refuses_the_rest() {
+        let (slots, _) = slots(1, 1);
+        let (release, busy) = occupy(&slots);
+        until_occupied(&slots, (1, 0)).await;
+        let waiting = tokio::spawn({
+            let slots = Arc::clone(&slots);
+            async move { slots.run(|_| ()).await }
+        });
+        until_occupied(&slots, (1, 1)).await;
+        let closing = tokio::task::spawn_blocking({
+            let slots = Arc::clone(&slots);
+            move || slots.close()
+        });
+        assert_eq!(waiting.await.unwrap(), Err(Rejected::Closed));
+        assert_eq!(slots.run(|_| ()).await, Err(Rejected::Closed));
+        drop(release);
+        closing.await.unwrap();
+        assert_eq!(busy.await.unwrap(), Ok(()));
+    }
+}

@@ -19,7 +19,7 @@ metrics! {
         max_fds: GaugeValue = "process_max_fds",
         /// Virtual memory.
         virtual_memory: GaugeValue = "process_virtual_memory_bytes",
-        /// Most virtual memory there may be.
+        /// Most virtual memory there may be; 2^64 - 1 for no limit.
         virtual_memory_max: GaugeValue = "process_virtual_memory_max_bytes",
         /// Physical memory.
         resident_memory: GaugeValue = "process_resident_memory_bytes",
@@ -48,7 +48,8 @@ impl Collect for ProcessFigures {
             open_fds: open_fds().into(),
             max_fds: limit(&limits, "Max open files").into(),
             virtual_memory: status_bytes(&status, "VmSize:").into(),
-            virtual_memory_max: limit(&limits, "Max address space").into(),
+            // As other Prometheus clients show a limit that is not there.
+            virtual_memory_max: limit(&limits, "Max address space").unwrap_or(u64::MAX).into(),
             resident_memory: status_bytes(&status, "VmRSS:").into(),
             start_time: start_time(&stat, &read("/proc/stat")).into(),
             threads: status_number(&status, "Threads:").into(),

@@ -90,7 +90,7 @@ metrics! {
         pub logins: Counters<LoginOutcome> = "omendb_auth_requests_total",
         /// Credentials looked at, by what they were found to be.
         pub validations: Counters<Validation> = "omendb_auth_token_validations_total",
-        /// Requests refused because their valid credential lacks a permission.
+        /// Requests refused because their valid credential lacks a permission, or has it for other collections.
         pub authorization_failures: Counters<Permission> = "omendb_auth_authorization_failures_total",
         /// Bytes received on client connections, heads included.
         pub received_bytes: Counter = "omendb_network_receive_bytes_total",
