@@ -45,7 +45,8 @@ fn eventually(client: &mut Client, request: (&str, &str, &str), status: u16) {
 #[test]
 fn each_permission_opens_its_routes_and_no_others() {
     let directory = Directory::new();
-    let token = |permission: &str| directory.token(&permission.replace(':', "-"), &["--permission", permission]);
+    let token =
+        |permission: &str| directory.token(&permission.replace(':', "-"), &["--permission", permission]);
     let [admin, read, write, metrics] = ["admin", "data:read", "data:write", "metrics:read"].map(token);
     let server = Server::start_in(&directory, &[]);
     create_collection(&mut server.client_with(&admin), "c", "Dot");

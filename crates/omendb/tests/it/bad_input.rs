@@ -52,7 +52,7 @@ const CASES: &[Case<'_>] = &[
         "PUT",
         POINTS,
         r#"{"points":[{"id":9,"vector":[]}]}"#,
-        400,
+        422,
         &["vector"],
     ),
     (
@@ -204,6 +204,14 @@ const CASES: &[Case<'_>] = &[
         409,
         &["c"],
     ),
+    // What would change the answer and is not served yet.
+    (
+        "POST",
+        QUERY,
+        r#"{"query":[1,2,3,4],"filter":{"must":[{"has_id":[1]}]}}"#,
+        422,
+        &["filter", "has_id"],
+    ),
     // Ids of the wrong kind.
     (
         "PUT",
@@ -310,7 +318,7 @@ fn deep_json_is_refused_without_harm() {
         );
     }
     let filter = format!(r#"{{"query":[1,2,3,4],"filter":{open}{close}}}"#);
-    assert_eq!(client.send("POST", QUERY, &[], filter.as_bytes()).status, 400);
+    assert_eq!(client.send("POST", QUERY, &[], filter.as_bytes()).status, 422);
     assert_eq!(stored(&mut client), before);
 }
 

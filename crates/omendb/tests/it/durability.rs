@@ -38,7 +38,7 @@ fn nothing_acknowledged_is_lost_by_kill_9_under_eight_writers() {
         ledgers = after;
         let server = Server::start_in(&directory, &[]);
         verify(&mut server.client(), &mut ledgers, round);
-        // Half of the rounds die again right after recovery, which must not cost anything either.
+        // This one is killed too: recovery must not rest on a clean end.
         drop(server);
     }
     assert!(

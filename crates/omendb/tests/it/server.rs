@@ -118,8 +118,11 @@ impl Server {
     /// A server that has bound its port but may still be loading.
     pub(crate) fn start_unready(directory: &Arc<Directory>, arguments: &[&str]) -> Self {
         let log = File::create(directory.path().join("stderr.log")).expect("the log file can be made");
-        let mut command = command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut command = command(&["serve"]);
         command.arg("--data-dir").arg(directory.data()).args(arguments);
+        if !arguments.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(log)
@@ -147,10 +150,6 @@ impl Server {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     pub(crate) fn client(&self) -> Client {

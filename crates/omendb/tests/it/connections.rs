@@ -1,0 +1,199 @@
+//! Connections: pools that fill up, heads that hyper refuses by itself, bodies nobody reads, and what is counted.
+
+use std::io::{BufReader, Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+use crate::client::{self, Client, Response};
+use crate::page::Page;
+use crate::server::{Directory, Server, create_collection};
+
+/// Sends `bytes` and reads one answer, the sending half left open: nothing but the server ends this.
+fn ask(server: &Server, bytes: &[u8]) -> Option<Response> {
+    let mut stream = client::connect(server.address()).unwrap();
+    // The server may have refused before everything was sent.
+    let _sent = stream.write_all(bytes);
+    client::read(&mut BufReader::new(stream)).ok()
+}
+
+fn counted(page: &Page, method: &str, endpoint: &str, status: u16) -> f64 {
+    let series = format!(
+        "omendb_http_requests_total{{method=\"{method}\",endpoint=\"{endpoint}\",status=\"{status}\"}}"
+    );
+    page.get(&series).unwrap_or(0.0)
+}
+
+#[test]
+fn a_head_that_is_refused_is_counted_as_a_request() {
+    let server = Server::start();
+    let check = |bytes: &[u8], status: u16| {
+        let before = counted(&server.scrape(), "other", "unmatched", status);
+        assert_eq!(ask(&server, bytes).map(|answer| answer.status), Some(status));
+        let after = counted(&server.scrape(), "other", "unmatched", status);
+        assert_eq!(after - before, 1.0, "{status}");
+    };
+    check(b"GET / HTTP/9.9\r\n\r\n", 400);
+    check(b"nonsense\r\n\r\n", 400);
+    check(b"GET / HTTP/1.1\r\nhost: localhost\r\nbad header\r\n\r\n", 400);
+    let endless = format!(
+        "GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n",
+        "y".repeat(200_000)
+    );
+    check(endless.as_bytes(), 431);
+    let long_target = format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "y".repeat(65_600));
+    check(long_target.as_bytes(), 431);
+}
+
+#[test]
+fn a_slow_head_is_told_so_and_counted() {
+    let server = Server::start_in(&Directory::new(), &["--http-header-timeout", "300ms"]);
+    let answer = ask(&server, b"GET /livez HTTP/1.1\r\nhost: loc").expect("an answer");
+    assert_eq!(answer.status, 408);
+    assert!(
+        answer.error().contains("http.header_timeout"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(counted(&server.scrape(), "other", "unmatched", 408), 1.0);
+}
+
+#[test]
+fn methods_and_media_types_are_checked_from_the_table() {
+    let server = Server::start();
+    let mut client = server.client();
+    let wrong = client.send("PATCH", "/query", &[], b"");
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("POST")));
+    assert_eq!(counted(&server.scrape(), "PATCH", "/query", 405), 1.0);
+    assert_eq!(client.get("/no/such/path").status, 404);
+    assert_eq!(counted(&server.scrape(), "GET", "unmatched", 404), 1.0);
+    let head = "content-length: 2\r\n\r\n{}";
+    let form = format!("POST /query HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\n{head}");
+    let refused = ask(&server, form.as_bytes()).unwrap();
+    assert_eq!(refused.status, 415);
+    assert!(refused.error().contains("text/plain"), "{}", refused.text());
+    let mut stream = client::connect(server.address()).unwrap();
+    stream
+        .write_all(b"HEAD /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n"),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_connection_outlives_a_refusal_whose_body_was_short() {
+    let server = Server::start();
+    let mut stream = BufReader::new(client::connect(server.address()).unwrap());
+    for _ in 0..3 {
+        let body = "x".repeat(1000);
+        let request =
+            format!("POST /nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{body}");
+        stream.get_mut().write_all(request.as_bytes()).unwrap();
+        let answer = client::read(&mut stream).unwrap();
+        assert_eq!((answer.status, answer.header("connection")), (404, None));
+    }
+    // Asked whether to send a body, the server says no by answering at once, and takes no later byte for a request.
+    let request =
+        b"POST /nowhere HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 1000\r\n\r\n";
+    stream.get_mut().write_all(request).unwrap();
+    let answer = client::read(&mut stream).unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (404, Some("close")));
+}
+
+#[test]
+fn connections_beyond_the_pool_wait_and_are_then_refused() {
+    let small = [
+        "--http-max-connections",
+        "2",
+        "--http-connection-queue",
+        "1",
+        "--http-connection-queue-timeout",
+        "300ms",
+    ];
+    let server = Server::start_in(&Directory::new(), &small);
+    let mut scraper = server.client();
+    assert_eq!(scraper.get("/livez").status, 200);
+    let mut other = server.client();
+    assert_eq!(other.get("/livez").status, 200);
+    // One waits its time out, whoever comes while it waits finds the queue full.
+    let waiting = client::connect(server.address()).unwrap();
+    until(&mut scraper, r#"omendb_connection_queue_depth{pool="http"}"#, 1.0);
+    let full = ask(&server, b"").expect("an answer");
+    assert_eq!((full.status, full.header("retry-after")), (503, Some("1")));
+    let timed_out = client::read(&mut BufReader::new(waiting)).unwrap();
+    assert_eq!(timed_out.status, 503);
+    let page = Page::scrape(&mut scraper);
+    let rejected = |reason: &str| {
+        let series = format!("omendb_connection_pool_rejected_total{{pool=\"http\",reason=\"{reason}\"}}");
+        page.value(&series)
+    };
+    assert_eq!((rejected("full"), rejected("timeout")), (1.0, 1.0));
+    assert_eq!(counted(&page, "other", "unmatched", 503), 2.0);
+    // A connection that ends makes room for the one that waits.
+    let mut patient = client::connect(server.address()).unwrap();
+    patient
+        .write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .unwrap();
+    drop(other);
+    assert_eq!(client::read(&mut BufReader::new(patient)).unwrap().status, 200);
+}
+
+#[test]
+fn a_client_that_hangs_up_is_counted_too() {
+    let server = Server::start();
+    create_collection(&mut server.client(), "c", "Dot");
+    let mut scraper = server.client();
+    let mut stream = client::connect(server.address()).unwrap();
+    let head = "PUT /collections/c/points HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{";
+    stream.write_all(head.as_bytes()).unwrap();
+    until(&mut scraper, "omendb_http_requests_in_flight", 2.0);
+    drop(stream);
+    until(&mut scraper, "omendb_http_requests_in_flight", 1.0);
+    let page = Page::scrape(&mut scraper);
+    let endpoint = "/collections/:collection/points";
+    let failed = [400, 499].map(|status| counted(&page, "PUT", endpoint, status));
+    assert_eq!(failed.iter().sum::<f64>(), 1.0, "{failed:?}");
+}
+
+#[test]
+fn the_metrics_of_a_limited_credential_are_those_of_its_collections() {
+    let directory = Directory::new();
+    let admin = directory.token("admin", &["--permission", "admin"]);
+    let limited = directory.token(
+        "limited",
+        &["--permission", "metrics:read", "--collection", "mine"],
+    );
+    let server = Server::start_in(&directory, &[]);
+    for name in ["mine", "yours"] {
+        create_collection(&mut server.client_with(&admin), name, "Dot");
+    }
+    let mut client = server.client_with(&limited);
+    let check = |client: &mut Client, query: &str, has_mine: bool| {
+        let page = client.get(&format!("/metrics{query}"));
+        assert_eq!(page.status, 200);
+        assert_eq!(page.text().contains("db_id=\"mine\""), has_mine, "{query}");
+        assert!(
+            !page.text().contains("yours") && !page.text().contains("\nomendb_http"),
+            "{}",
+            page.text()
+        );
+    };
+    check(&mut client, "", true);
+    check(&mut client, "?db_id=mine", true);
+    check(&mut client, "?db_id=yours", false);
+    assert_eq!(client.get("/collections").status, 403);
+}
+
+/// Scrapes until `series` has `value`.
+fn until(scraper: &mut Client, series: &str, value: f64) {
+    let begin = Instant::now();
+    while Page::scrape(scraper).value(series) != value {
+        assert!(
+            begin.elapsed() < Duration::from_secs(10),
+            "{series} never became {value}"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
