@@ -17,8 +17,8 @@ pub struct CrashPoint {
 
 impl CrashPoint {
     /// The disks a power cut here may leave. All of them if there are at most `budget`; otherwise the telling ones
-    /// (nothing arrived, everything did, a prefix, a suffix, all but one, one alone) and random ones, `budget` in
-    /// all.
+    /// (first: nothing arrived; everything did; then a prefix, a suffix, all but one, one alone) and random ones,
+    /// `budget` in all, or two if it is less.
     pub fn images(&self, budget: usize, rng: &mut Rng) -> Vec<SimFs> {
         let choices = self.choices();
         self.selections(&choices, budget, rng)

@@ -7,7 +7,7 @@ const THOROUGHNESS: Thoroughness = Thoroughness {
     nested_one_in: 200,
 };
 
-/// Each operation of random histories fails once, in each of the ways an operation can. The process goes on (or
+/// Each operation of random histories fails, alone or with those after it, in each of the ways it can. The process goes on (or
 /// restarts, when a failed sync ended the writing), and after that the power is cut at every operation.
 #[test]
 fn an_error_at_any_operation_loses_nothing_acknowledged() {
@@ -17,10 +17,15 @@ fn an_error_at_any_operation_loses_nothing_acknowledged() {
     for seed in history::first_seed()..history::first_seed() + 2 * history::effort() {
         let mut rng = Rng::new(seed);
         let steps = random_steps(&mut rng, 16);
-        for error in [Injected::Io, Injected::NoSpace, Injected::NoSpaceAtSync] {
+        for (error, length) in [
+            (Injected::Io, 1),
+            (Injected::Io, 2),
+            (Injected::NoSpace, 3),
+            (Injected::NoSpaceAtSync, 1),
+        ] {
             for number in 0..operations(seed, &steps) {
                 let fault = Fault {
-                    operations: number..number + 1,
+                    operations: number..number + length,
                     error,
                 };
                 let run = faulty_run(seed, &steps, fault);
@@ -125,11 +130,16 @@ fn a_failed_sync_poisons_until_the_restart() {
 /// A failed write is not a failed sync: the next append goes on where the last good one ended.
 #[test]
 fn a_failed_write_is_cut_off_and_the_next_append_follows() {
-    for seed in 0..32 {
+    for (seed, failing) in (0..32).flat_map(|seed| [(seed, 1), (seed, 2)]) {
         let fs = history::disk(seed);
         let mut journal = history::create(&fs).unwrap();
         journal.append(&[b"first"]).unwrap();
-        fs.inject(Fault::io(fs.operations()));
+        // Only the write fails, or the cutting off of what it left does, too.
+        let operations = fs.operations()..fs.operations() + failing;
+        fs.inject(Fault {
+            operations,
+            error: Injected::Io,
+        });
         let long = vec![7_u8; 1300];
         assert!(matches!(
             journal.append(&[long]),

@@ -4,8 +4,11 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use omendb_metrics::Clock;
 use omendb_sim::{Delays, SimFs};
-use omendb_storage::{CommitPool, CommitQueue, Error, FileSystem, Journal, QueueLimits, Refusal};
+use omendb_storage::{
+    CommitPool, CommitQueue, Error, FileSystem, Journal, JournalOptions, QueueLimits, Refusal,
+};
 
 use crate::history;
 
@@ -105,7 +108,6 @@ fn blocking_writers_on_many_threads_lose_nothing() {
 
 #[test]
 fn limits_bound_what_waits_and_what_is_handed_over() {
-    let fs = history::disk(3);
     let pool = CommitPool::start(1).unwrap();
     let limits = QueueLimits {
         waiting: 5,
@@ -123,7 +125,6 @@ fn limits_bound_what_waits_and_what_is_handed_over() {
             batch
         }
     });
-    drop(fs);
     let submit = |operation, bytes| {
         let result = queue.submit(operation, bytes, Box::new(|_| ()));
         result.map_err(|rejected| (rejected.refusal, rejected.operation))
@@ -206,8 +207,6 @@ fn a_panic_closes_its_queue_only() {
 /// The times in the statistics are those of the write and the sync.
 #[test]
 fn an_append_tells_what_it_waited_for() {
-    use omendb_metrics::Clock;
-    use omendb_storage::JournalOptions;
     let fs = history::disk(4);
     let (clock, time) = Clock::manual();
     fs.set_delays(

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use omendb_metrics::Clock;
 use omendb_sim::{CrashPoint, Rng, SimFs};
-use omendb_storage::{Error, Journal, JournalOptions, Recovered, SnapshotWriter};
+use omendb_storage::{Error, FileSystem, Journal, JournalOptions, Recovered, SnapshotWriter};
 
 /// Small, so that a history of a few appends crosses several segments.
 const SEGMENT_BYTES: u64 = 4096;
@@ -23,7 +23,6 @@ pub(crate) fn options() -> JournalOptions {
 
 /// A disk with the directory that the journal's is to be created in.
 pub(crate) fn disk(seed: u64) -> SimFs {
-    use omendb_storage::FileSystem;
     let fs = SimFs::new(seed);
     fs.create_directory(Path::new("/data")).unwrap();
     fs.sync_directory(Path::new("/")).unwrap();

@@ -1,7 +1,8 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use omendb_sim::{Rng, SimFs};
-use omendb_storage::{Error, FileSystem, Journal};
+use omendb_storage::{Access, Error, FileSystem, Journal, JournalOptions};
 
 use crate::history::{self, Records, read_all};
 
@@ -35,10 +36,26 @@ fn open_and_read(fs: &SimFs) -> Result<Records, Error> {
 }
 
 fn size(fs: &SimFs, path: &Path) -> u64 {
-    fs.open(path, omendb_storage::Access::Read)
+    fs.open(path, Access::Read).unwrap().size().unwrap()
+}
+
+fn last_segment(fs: &SimFs) -> PathBuf {
+    let is_log = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "log");
+    fs.files().into_iter().rfind(is_log).unwrap()
+}
+
+fn contents(fs: &SimFs, path: &Path) -> Vec<u8> {
+    let mut bytes = vec![0; size(fs, path) as usize];
+    fs.open(path, Access::Read)
         .unwrap()
-        .size()
-        .unwrap()
+        .read_at(&mut bytes, 0)
+        .unwrap();
+    bytes
+}
+
+/// What is durable of a disk, for one more experiment.
+fn copy(fs: &SimFs) -> SimFs {
+    fs.crash_point().images(1, &mut Rng::new(1)).remove(0)
 }
 
 /// After a proper end every bit of every file is under a checksum: any that flips is reported with its file, at or
@@ -46,14 +63,11 @@ fn size(fs: &SimFs, path: &Path) -> u64 {
 #[test]
 fn every_flipped_bit_of_a_closed_journal_is_refused() {
     let (sound, records) = journal(true);
-    assert_eq!(
-        open_and_read(&sound.crash_point().images(1, &mut Rng::new(1))[0]).unwrap(),
-        records
-    );
+    assert_eq!(open_and_read(&copy(&sound)).unwrap(), records);
     let mut flips = 0;
     for path in sound.files() {
         for offset in 0..size(&sound, &path) {
-            let fs = sound.crash_point().images(1, &mut Rng::new(1)).remove(0);
+            let fs = copy(&sound);
             fs.rot(&path, offset, 1 << (offset % 8));
             flips += 1;
             match open_and_read(&fs) {
@@ -88,15 +102,11 @@ fn every_flipped_bit_of_a_closed_journal_is_refused() {
 #[test]
 fn only_the_last_append_of_a_crashed_journal_can_be_taken_for_torn() {
     let (crashed, records) = journal(false);
-    let path = crashed
-        .files()
-        .into_iter()
-        .rfind(|path| path.extension().is_some_and(|e| e == "log"))
-        .unwrap();
+    let path = last_segment(&crashed);
     let end = size(&crashed, &path);
     let last_frame = end - (32_u64 + 4 + 500 + 4 + 77).next_multiple_of(8);
     for offset in 0..end {
-        let fs = crashed.crash_point().images(1, &mut Rng::new(1)).remove(0);
+        let fs = copy(&crashed);
         fs.rot(&path, offset, 1 << (offset % 8));
         match history::open(&fs) {
             Err(Error::Corrupt {
@@ -127,11 +137,7 @@ fn only_the_last_append_of_a_crashed_journal_can_be_taken_for_torn() {
 #[test]
 fn damage_in_the_last_two_appends_is_not_taken_for_a_torn_one() {
     let (fs, _) = journal(false);
-    let path = fs
-        .files()
-        .into_iter()
-        .rfind(|path| path.extension().is_some_and(|e| e == "log"))
-        .unwrap();
+    let path = last_segment(&fs);
     let frame = (32_u64 + 4 + 500 + 4 + 77).next_multiple_of(8);
     let end = size(&fs, &path);
     fs.rot(&path, end - 100, 1);
@@ -150,28 +156,19 @@ fn a_stored_frame_is_not_taken_for_one() {
     let mut rng = Rng::new(3);
     let mut journal = history::create(&fs).unwrap();
     journal.append(&[b"first"]).unwrap();
-    let log = fs
-        .files()
-        .into_iter()
-        .find(|path| path.extension().is_some_and(|e| e == "log"))
-        .unwrap();
+    let log = last_segment(&fs);
     // Frames of a journal that differs in its seed only, as a client could make one at home.
-    let options = omendb_storage::JournalOptions {
+    let options = JournalOptions {
         seed: 43,
         ..history::options()
     };
     let stranger = history::disk(1);
-    let fs_of_stranger = std::sync::Arc::new(stranger.clone());
+    let fs_of_stranger = Arc::new(stranger.clone());
     let mut theirs = Journal::create(fs_of_stranger, history::directory(), options).unwrap();
     for _ in 0..40 {
         theirs.append(&[b"later"]).unwrap();
     }
-    let mut stored = vec![0; size(&stranger, &log) as usize];
-    stranger
-        .open(&log, omendb_storage::Access::Read)
-        .unwrap()
-        .read_at(&mut stored, 0)
-        .unwrap();
+    let stored = contents(&stranger, &log);
     fs.record_crash_points();
     for shift in 0..8 {
         let mut record = vec![0; 1024 + shift];
@@ -189,15 +186,15 @@ fn a_stored_frame_is_not_taken_for_one() {
 fn missing_and_shortened_files_are_refused() {
     let (sound, _) = journal(true);
     for path in sound.files() {
-        let fs = sound.crash_point().images(1, &mut Rng::new(1)).remove(0);
+        let fs = copy(&sound);
         fs.remove_file(&path).unwrap();
         match open_and_read(&fs) {
             Err(Error::Corrupt { file, .. }) => assert_eq!(file, path),
             other => panic!("{}: {other:?}", path.display()),
         }
         for keep in [0, 10, 63, 64, size(&sound, &path) - 1] {
-            let fs = sound.crash_point().images(1, &mut Rng::new(1)).remove(0);
-            let file = fs.open(&path, omendb_storage::Access::Read).unwrap();
+            let fs = copy(&sound);
+            let file = fs.open(&path, Access::Read).unwrap();
             file.set_size(keep).unwrap();
             match open_and_read(&fs) {
                 Err(Error::Corrupt { file, .. }) => assert_eq!(file, path),
@@ -212,31 +209,17 @@ fn missing_and_shortened_files_are_refused() {
 fn a_file_of_another_journal_is_refused() {
     let (fs, _) = journal(true);
     let other = history::disk(1);
-    let options = omendb_storage::JournalOptions {
+    let options = JournalOptions {
         seed: 99,
         ..history::options()
     };
-    let mut theirs =
-        Journal::create(std::sync::Arc::new(other.clone()), history::directory(), options).unwrap();
+    let mut theirs = Journal::create(Arc::new(other.clone()), history::directory(), options).unwrap();
     theirs.append(&[b"theirs"]).unwrap();
-    let path = fs
-        .files()
-        .into_iter()
-        .rfind(|path| path.extension().is_some_and(|e| e == "log"))
-        .unwrap();
-    let foreign = other
-        .files()
-        .into_iter()
-        .find(|path| path.extension().is_some_and(|e| e == "log"))
-        .unwrap();
-    let mut bytes = vec![0; size(&other, &foreign) as usize];
-    other
-        .open(&foreign, omendb_storage::Access::Read)
-        .unwrap()
-        .read_at(&mut bytes, 0)
-        .unwrap();
+    let path = last_segment(&fs);
+    let foreign = last_segment(&other);
+    let bytes = contents(&other, &foreign);
     fs.remove_file(&path).unwrap();
-    let file = fs.open(&path, omendb_storage::Access::CreateNew).unwrap();
+    let file = fs.open(&path, Access::CreateNew).unwrap();
     file.write_at(&bytes, 0).unwrap();
     file.set_size(1 << 16).unwrap();
     match open_and_read(&fs) {
