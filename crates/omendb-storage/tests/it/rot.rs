@@ -148,6 +148,20 @@ fn damage_in_the_last_two_appends_is_not_taken_for_a_torn_one() {
     }
 }
 
+/// What a start has written again is recorded as synced, so damage there is not taken for a torn append, although
+/// nothing follows it.
+#[test]
+fn damage_in_an_append_that_was_recovered_is_refused() {
+    let (fs, records) = journal(false);
+    assert_eq!(open_and_read(&fs).unwrap(), records);
+    let path = last_segment(&fs);
+    fs.rot(&path, size(&fs, &path) - 100, 1);
+    match history::open(&fs) {
+        Err(Error::Corrupt { file, offset, .. }) => assert_eq!((file, offset), (path, 64)),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A payload cannot pass for a later frame: a client that stores the bytes of a log file in a record, torn by a
 /// power cut, must not make the journal unreadable.
 #[test]
