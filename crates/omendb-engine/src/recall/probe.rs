@@ -46,7 +46,7 @@ pub(crate) struct Ticket {
 }
 
 impl Probe {
-    /// Starts the thread. `share` is the CPU time it may take, in seconds per second.
+    /// Starts the thread. `share` is the CPU time it may take, in seconds per second; zero draws nothing.
     pub(crate) fn start(clock: Clock, share: f64) -> std::io::Result<Self> {
         let bucket = Arc::new(Bucket {
             clock,
@@ -55,6 +55,13 @@ impl Probe {
             sampled: AtomicU64::new(1),
             is_stopped: AtomicBool::new(share <= 0.0),
         });
+        if bucket.is_stopped.load(Relaxed) {
+            return Ok(Self {
+                bucket,
+                samples: Mutex::new(None),
+                thread: Mutex::new(None),
+            });
+        }
         let (sender, receiver) = sync_channel(1);
         let at_work = Arc::clone(&bucket);
         let thread = thread::Builder::new()

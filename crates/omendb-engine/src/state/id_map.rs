@@ -97,9 +97,10 @@ impl IdMap {
         remove(&mut self.root, id);
         self.len -= 1;
         while let Node::Inner(inner) = &*self.root
-            && inner.children.len() == 1
+            && inner.children.len() <= 1
         {
-            self.root = Arc::clone(&inner.children[0].1);
+            let only = inner.children.first().map(|(_, child)| Arc::clone(child));
+            self.root = only.unwrap_or_else(|| Arc::new(Node::Leaf(Leaf::new(&self.ledger))));
         }
         Some(slot)
     }
@@ -245,8 +246,10 @@ fn remove(node: &mut Arc<Node>, id: PointId) {
         Node::Inner(inner) => {
             let child = inner.child_of(id);
             remove(&mut inner.children[child].1, id);
-            if inner.children[child].1.size() < SMALL && inner.children.len() > 1 {
-                join(inner, child);
+            match inner.children[child].1.size() {
+                0 => drop(inner.children.remove(child)),
+                1..SMALL => join(inner, child),
+                _ => {}
             }
         }
     }
@@ -254,14 +257,20 @@ fn remove(node: &mut Arc<Node>, id: PointId) {
 
 /// Joins a small child with a neighbour if both fit one node.
 fn join(inner: &mut Inner, child: usize) {
-    let left = if child + 1 < inner.children.len() {
-        child
-    } else {
-        child - 1
+    let size = |position: usize| {
+        inner
+            .children
+            .get(position)
+            .map_or(FANOUT, |(_, node)| node.size())
     };
-    if inner.children[left].1.size() + inner.children[left + 1].1.size() > JOINED {
+    let fits = |left: &usize| size(*left) + size(left + 1) <= JOINED;
+    let Some(left) = [Some(child), child.checked_sub(1)]
+        .into_iter()
+        .flatten()
+        .find(fits)
+    else {
         return;
-    }
+    };
     let (right_first, right) = inner.children.remove(left + 1);
     match (Arc::make_mut(&mut inner.children[left].1), &*right) {
         (Node::Leaf(left), Node::Leaf(right)) => {

@@ -218,11 +218,7 @@ impl Store {
                 return number;
             }
             self.open = None;
-            if self.chunk(number).is_some_and(|chunk| chunk.alive.is_empty()) {
-                self.clear(number);
-            } else {
-                self.note_density(number);
-            }
+            self.note_density(number);
         }
         let number = self.vacant.pop().unwrap_or_else(|| {
             self.state.chunks.push(None);
@@ -247,20 +243,20 @@ impl Store {
         let is_empty = chunk.alive.is_empty();
         self.state.vectors -= vectors as u64;
         self.state.tombstones += 1;
-        if self.open == Some(number) {
-            return;
-        }
         if is_empty {
-            self.clear(number)
-        } else {
-            self.note_density(number)
+            self.clear(number);
+        } else if self.open != Some(number) {
+            self.note_density(number);
         }
     }
 
-    /// Frees a closed chunk that has only tombstones.
+    /// Frees a chunk that has only tombstones.
     fn clear(&mut self, number: usize) {
         self.state.tombstones -= self.chunk(number).map_or(0, |chunk| chunk.filled()) as u64;
         self.sparse.remove(&number);
+        if self.open == Some(number) {
+            self.open = None;
+        }
         self.vacate(number);
     }
 

@@ -1,0 +1,160 @@
+//! Random histories, a power cut after every operation of the disk: what was acknowledged is there, whole, once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use omendb_engine::{
+    CollectionConfig, Distance, Engine, EngineOptions, Operation, Payload, Point, PointId, Value, Vectors,
+    WriteBatch,
+};
+use omendb_sim::{CrashPoint, Rng, SimFs};
+
+use crate::fixtures::{Contents, contents, open_with, options};
+
+const NAMES: [&str; 2] = ["one", "two"];
+const DIMENSION: usize = 3;
+const STEPS: usize = 40;
+/// Disks that a cut at one point may leave, tried for each point.
+const IMAGES: usize = 4;
+
+/// What was acknowledged: the collections and their points.
+type Model = BTreeMap<&'static str, Contents>;
+
+/// The model after each step, with the number of the disk operation that was the last before its acknowledgement.
+struct History {
+    fs: SimFs,
+    engine: Arc<Engine>,
+    rng: Rng,
+    model: Model,
+    acknowledged: Vec<(u64, Model)>,
+}
+
+fn small_log(fs: &SimFs) -> EngineOptions {
+    let mut options = options(fs);
+    options.snapshot_log_bytes = 2_000;
+    options
+}
+
+impl History {
+    fn run(seed: u64) -> Self {
+        let fs = SimFs::new(seed);
+        let engine = open_with(small_log(&fs)).unwrap();
+        fs.record_crash_points();
+        let acknowledged = vec![(fs.operations(), Model::new())];
+        let mut history = Self {
+            fs,
+            engine,
+            rng: Rng::new(seed),
+            model: Model::new(),
+            acknowledged,
+        };
+        for _ in 0..STEPS {
+            history.step();
+            history
+                .acknowledged
+                .push((history.fs.operations(), history.model.clone()));
+        }
+        history
+    }
+
+    fn step(&mut self) {
+        let name = NAMES[self.rng.below(NAMES.len())];
+        match self.rng.below(20) {
+            0 => {
+                assert_eq!(
+                    self.engine.delete_collection(name),
+                    Ok(self.model.remove(name).is_some())
+                );
+            }
+            1..=3 => self.engine.tick(),
+            _ if !self.model.contains_key(name) => {
+                self.engine
+                    .create_collection(name, CollectionConfig::unnamed(DIMENSION, Distance::Dot))
+                    .unwrap();
+                self.model.insert(name, Contents::new());
+            }
+            _ => {
+                let operations = (0..1 + self.rng.below(3)).map(|_| self.operation(name)).collect();
+                self.engine
+                    .collection(name)
+                    .unwrap()
+                    .write(WriteBatch { operations })
+                    .unwrap();
+            }
+        }
+    }
+
+    /// A random change, made in the model.
+    fn operation(&mut self, name: &str) -> Operation {
+        let count = 1 + self.rng.below(12);
+        let ids: Vec<PointId> = (0..count).map(|_| (self.rng.below(40) as u64).into()).collect();
+        let contents = self.model.get_mut(name).unwrap();
+        if self.rng.one_in(3) {
+            ids.iter().for_each(|id| drop(contents.remove(id)));
+            return Operation::Delete(ids);
+        }
+        let rng = &mut self.rng;
+        let point = |id| {
+            let row = (0..DIMENSION).map(|_| rng.below(1_000) as f32).collect();
+            let fields = [
+                ("n", Value::Int(rng.bits() as i64)),
+                ("s", Value::String("x".repeat(rng.below(30)))),
+            ];
+            Point {
+                id,
+                vectors: Vectors::Unnamed(row),
+                payload: Payload::from_fields(&fields).unwrap(),
+            }
+        };
+        let points: Vec<Point> = ids.into_iter().map(point).collect();
+        for Point { id, vectors, payload } in points.clone() {
+            contents.insert(id, (payload, vectors));
+        }
+        Operation::Upsert(points)
+    }
+
+    /// The states that a cut at `crash` may leave: what was acknowledged, or that and the step under way.
+    fn allowed(&self, crash: &CrashPoint) -> &[(u64, Model)] {
+        let after = self
+            .acknowledged
+            .partition_point(|(operations, _)| *operations <= crash.operations);
+        &self.acknowledged[after - 1..(after + 1).min(self.acknowledged.len())]
+    }
+}
+
+fn model_of(engine: &Engine) -> Model {
+    let collections = engine.collections();
+    let name = |given: &str| NAMES.into_iter().find(|name| *name == given).unwrap();
+    collections
+        .iter()
+        .map(|collection| (name(collection.name()), contents(collection)))
+        .collect()
+}
+
+fn check(seed: u64) {
+    let history = History::run(seed);
+    assert_eq!(model_of(&history.engine), history.model, "seed {seed}");
+    let mut rng = Rng::new(seed ^ 0xc4a5);
+    for crash in history.fs.crash_points() {
+        let allowed = history.allowed(&crash);
+        for (number, image) in crash.images(IMAGES, &mut rng).into_iter().enumerate() {
+            let context = format!(
+                "seed {seed}, cut after operation {}, image {number}",
+                crash.operations
+            );
+            let engine = open_with(small_log(&image)).unwrap_or_else(|error| panic!("{context}: {error}"));
+            let found = model_of(&engine);
+            assert!(allowed.iter().any(|(_, model)| *model == found), "{context}");
+            drop(engine);
+            // What was served once must be served again, wherever the next cut comes.
+            let next = image.crash_point().images(1, &mut rng).remove(0);
+            let again = model_of(&open_with(small_log(&next)).unwrap());
+            assert_eq!(again, found, "{context}: a second cut");
+        }
+    }
+}
+
+#[test]
+fn histories_survive_a_power_cut_anywhere() {
+    (1..=6).for_each(check);
+}

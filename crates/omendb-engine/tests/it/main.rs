@@ -1,0 +1,32 @@
+//! The engine from outside: what a server sees of it, on a simulated disk.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails where something is not as it should be"
+)]
+
+/// Collections come and go, by name, and a crash leaves no half of one.
+mod collections;
+/// Readers have whole batches while writers write and chunks are compacted.
+mod concurrency;
+/// Random histories, a power cut after every operation of the disk: what was acknowledged is there, whole, once.
+mod crash;
+/// Close and open again: points, named vectors, payloads, snapshots.
+mod durability;
+/// Full disks, failed syncs, damaged files.
+mod faults;
+/// What the others share: engines, points, models.
+mod fixtures;
+/// What a collection is charged for, and that it gets it back.
+mod memory;
+/// Every family moves by exactly what happened.
+mod metrics;
+/// Upsert, replace, delete, retrieve, scroll, count.
+mod points;
+/// Live recall: measured on the side, within its share of the processor.
+mod recall;
+/// Exact search against brute force, over all distances.
+mod search;
+/// What is refused, by name and value, and leaves no trace.
+mod validation;
