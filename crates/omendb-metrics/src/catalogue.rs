@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use crate::declare::Group;
 use crate::descriptor::{Descriptor, Kind, Stability};
@@ -109,33 +109,6 @@ impl Catalogue {
     /// Every family, in the order of the page.
     pub fn families(&self) -> &[FamilyInfo] {
         &self.families
-    }
-
-    /// The catalogue as a JSON object: `{"families":[{"name",..}]}`.
-    pub fn to_json(&self) -> String {
-        let mut json = String::from("{\"families\":[");
-        for (index, family) in self.families.iter().enumerate() {
-            json.push_str(if index > 0 { ",{\"name\":" } else { "{\"name\":" });
-            escape::json_string(&mut json, family.name);
-            for (key, text) in [
-                (",\"type\":", family.kind.as_str()),
-                (",\"unit\":", family.unit),
-                (",\"help\":", family.help.as_str()),
-                (",\"stability\":", family.stability.as_str()),
-            ] {
-                json.push_str(key);
-                escape::json_string(&mut json, text);
-            }
-            json.push_str(",\"labels\":[");
-            for (index, label) in family.labels.iter().enumerate() {
-                json.push_str(if index > 0 { "," } else { "" });
-                escape::json_string(&mut json, label);
-            }
-            // Writing to a String cannot fail.
-            let _ = write!(json, "],\"cardinality\":{}}}", family.cardinality);
-        }
-        json.push_str("]}");
-        json
     }
 
     /// Where the families of `G` begin; `None` if it was never added.

@@ -97,6 +97,17 @@ impl<L: LabelSet> Counters<L> {
     }
 }
 
+/// What the series of a page have counted.
+fn sums(page: &Page) -> [u64; ROW] {
+    let mut sums = [0_u64; ROW];
+    for row in page {
+        for (sum, cell) in sums.iter_mut().zip(&row.0) {
+            *sum = sum.wrapping_add(cell.load(Ordering::Relaxed));
+        }
+    }
+    sums
+}
+
 impl<L: LabelSet> Metric for Counters<L> {
     const KIND: Kind = Kind::Counter;
 
@@ -109,15 +120,17 @@ impl<L: LabelSet> Metric for Counters<L> {
     }
 
     fn collect(&self, out: &mut Samples<'_>) {
-        let pieces = L::pieces(out);
-        for page in 0..self.pages.len() {
-            if L::SPARSE && self.pages[page].get().is_none() {
-                continue;
-            }
-            for index in page * ROW..((page + 1) * ROW).min(L::cardinality()) {
-                let count = self.sum(index);
+        let pieces = out.pieces::<L>();
+        let mut labels = pieces.iter();
+        if !L::SPARSE {
+            out.reserve(L::cardinality());
+        }
+        for page in &self.pages {
+            let counts = page.get().map_or([0; ROW], |page| sums(page));
+            // In this order: a zip takes from its first part even when its second has ended.
+            for (count, labels) in counts.into_iter().zip(labels.by_ref()) {
                 if count > 0 || !L::SPARSE {
-                    out.push(pieces.at(index), Reading::Unsigned(count));
+                    out.push(labels, Reading::Unsigned(count));
                 }
             }
         }

@@ -1,7 +1,5 @@
 //! Escapes of the text formats and of JSON.
 
-use std::fmt::Write as _;
-
 /// HELP text of format 0.0.4: backslash and line feed.
 pub(crate) fn help(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\n', "\\n")
@@ -32,21 +30,19 @@ pub(crate) fn label_value(out: &mut String, value: &str) {
 }
 
 /// A JSON string with its quotes.
-pub(crate) fn json_string(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '"' => out.push_str("\\\""),
-            '\n' => out.push_str("\\n"),
-            c if c < ' ' => {
-                // Writing to a String cannot fail.
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
+pub(crate) fn json_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'\\' => out.extend(b"\\\\"),
+            b'"' => out.extend(b"\\\""),
+            b'\n' => out.extend(b"\\n"),
+            // The other bytes below a blank are control characters; above, UTF-8 stays as it is.
+            0..b' ' => out.extend(format!("\\u{byte:04x}").as_bytes()),
+            byte => out.push(byte),
         }
     }
-    out.push('"');
+    out.push(b'"');
 }
 
 #[cfg(test)]
@@ -56,10 +52,13 @@ mod tests {
     #[test]
     fn what_each_place_escapes() {
         let check = |value: &str, label: &str, json: &str| {
-            let (mut as_label, mut as_json) = (String::new(), String::new());
+            let (mut as_label, mut as_json) = (String::new(), Vec::new());
             label_value(&mut as_label, value);
             json_string(&mut as_json, value);
-            assert_eq!((as_label.as_str(), as_json.as_str()), (label, json));
+            assert_eq!(
+                (as_label.as_str(), std::str::from_utf8(&as_json).unwrap()),
+                (label, json)
+            );
         };
         check("main", "main", "\"main\"");
         check("a\"b", "a\\\"b", "\"a\\\"b\"");

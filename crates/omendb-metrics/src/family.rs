@@ -66,13 +66,13 @@ impl<L: LabelSet, I: Instrument> Metric for Family<L, I> {
     }
 
     fn collect(&self, out: &mut Samples<'_>) {
-        let pieces = L::pieces(out);
-        for (index, instrument) in self.instruments.iter().enumerate() {
+        let pieces = out.pieces::<L>();
+        for (labels, instrument) in pieces.iter().zip(&self.instruments) {
             if L::SPARSE && instrument.is_untouched() {
                 continue;
             }
             if let Some(reading) = instrument.read() {
-                out.push(pieces.at(index), reading);
+                out.push(labels, reading);
             }
         }
     }

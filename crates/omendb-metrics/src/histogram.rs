@@ -111,8 +111,11 @@ impl Buckets {
 
     fn distribution<G: Grid>(&self) -> Distribution {
         let mut counts = vec![0; G::SPEC.buckets].into_boxed_slice();
-        for (bucket, count) in self.occupied().filter(|(_, count)| *count > 0) {
-            counts[bucket] = count;
+        for (chunk, counts) in self.chunks.iter().zip(counts.chunks_mut(CHUNK)) {
+            let Some(chunk) = chunk.get() else { continue };
+            for (count, bucket) in counts.iter_mut().zip(&**chunk) {
+                *count = bucket.load(Ordering::Relaxed);
+            }
         }
         Distribution::new(G::SPEC, counts, self.sum.load(Ordering::Relaxed))
     }

@@ -58,8 +58,8 @@ impl LabelSet for () {
 
     fn pieces(_: &mut Samples<'_>) -> Pieces {
         Pieces {
-            first: Vec::new(),
-            second: Vec::new(),
+            first: none(),
+            second: none(),
         }
     }
 }
@@ -83,7 +83,7 @@ impl<L: Label> LabelSet for L {
     fn pieces(out: &mut Samples<'_>) -> Pieces {
         Pieces {
             first: rendered::<L>(out),
-            second: Vec::new(),
+            second: none(),
         }
     }
 }
@@ -112,6 +112,11 @@ impl<A: Label, B: Label> LabelSet for (A, B) {
     }
 }
 
+/// In place of the pieces of a label that is not there.
+fn none() -> Vec<PieceId> {
+    vec![PieceId::NONE]
+}
+
 fn rendered<L: Label>(out: &mut Samples<'_>) -> Vec<PieceId> {
     (0..L::count())
         .map(|index| out.piece(L::KEYS, L::values(index)))
@@ -132,14 +137,34 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// The labels of the combination at `index`.
-    #[inline]
-    pub(crate) fn at(&self, index: usize) -> PiecePair {
-        match (self.first.len(), self.second.len()) {
-            (0, _) => NO_PIECES,
-            (_, 0) => [self.first[index], PieceId::NONE],
-            (_, inner) => [self.first[index / inner], self.second[index % inner]],
+    /// The labels of every combination, in the order of [`LabelSet::index`].
+    pub(crate) fn iter(&self) -> PairIter<'_> {
+        PairIter {
+            first: &self.first,
+            second: &self.second,
+            at: 0,
         }
+    }
+}
+
+/// Walks through the second labels for each of the first.
+pub(crate) struct PairIter<'p> {
+    first: &'p [PieceId],
+    second: &'p [PieceId],
+    at: usize,
+}
+
+impl Iterator for PairIter<'_> {
+    type Item = PiecePair;
+
+    #[inline]
+    fn next(&mut self) -> Option<PiecePair> {
+        if self.at == self.second.len() {
+            (self.first, self.at) = (self.first.get(1..)?, 0);
+        }
+        let pair = [*self.first.first()?, *self.second.get(self.at)?];
+        self.at += 1;
+        Some(pair)
     }
 }
 

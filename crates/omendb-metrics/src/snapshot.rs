@@ -1,5 +1,6 @@
 //! One scrape's worth of readings: collected once, rendered into any format.
 
+use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use crate::blocks::{Blocks, Fold};
 use crate::catalogue::{Catalogue, FamilyInfo};
 use crate::declare::Group;
 use crate::escape;
-use crate::label::PiecePair;
+use crate::label::{LabelSet, PiecePair, Pieces};
 use crate::open::{Drops, OpenValue};
 use crate::reading::{Metric, Reading};
 use crate::selection::Selection;
@@ -46,6 +47,8 @@ pub struct Snapshot {
     /// By position in the catalogue; `None` for a family that was not asked for.
     samples: Vec<Option<Vec<Sample>>>,
     pieces: PieceArena,
+    /// Rendered sets of closed labels, by type: many families and members share them.
+    label_sets: HashMap<TypeId, Arc<Pieces>>,
     /// Where series that stand for several things have their sample.
     shared: HashMap<(usize, String), usize>,
     pub(crate) memory_bytes: usize,
@@ -59,6 +62,19 @@ pub(crate) struct Sample {
     pub(crate) reading: Reading,
 }
 
+impl Sample {
+    /// All pieces but the last, and the last.
+    #[inline]
+    pub(crate) fn head_and_last(&self) -> ([PieceId; 2], PieceId) {
+        let [open, first, second] = self.pieces;
+        match (first == PieceId::NONE, second == PieceId::NONE) {
+            (_, false) => ([open, first], second),
+            (false, true) => ([open, PieceId::NONE], first),
+            (true, true) => ([PieceId::NONE; 2], open),
+        }
+    }
+}
+
 impl Snapshot {
     /// Without readings, for the families of `catalogue` that `selection` chooses.
     pub(crate) fn new(catalogue: Arc<Catalogue>, selection: Selection, wall_nanos: u64) -> Self {
@@ -69,6 +85,7 @@ impl Snapshot {
             selection,
             wall_nanos,
             pieces: PieceArena::default(),
+            label_sets: HashMap::new(),
             shared: HashMap::new(),
             memory_bytes: 0,
             drops: Drops::default(),
@@ -136,8 +153,24 @@ impl Snapshot {
         families.filter_map(|(index, (family, samples))| Some((index, family, samples.as_deref()?)))
     }
 
-    /// The rendered labels of a sample, to be joined by commas.
+    /// A rendered piece of labels.
     #[inline]
+    pub(crate) fn piece(&self, piece: PieceId) -> &str {
+        self.pieces.text(piece)
+    }
+
+    /// The piece as the last of a line's labels, with the brace and the blank after it: a text that begins with it, and
+    /// its length.
+    #[inline]
+    pub(crate) fn last_piece(&self, piece: PieceId) -> (&[u8], usize) {
+        let (start, end) = self.pieces.pieces[piece.0 as usize].text;
+        (
+            &self.pieces.text.as_bytes()[start as usize..],
+            (end - start) as usize + PIECE_END.len(),
+        )
+    }
+
+    /// The rendered labels of a sample, to be joined by commas.
     pub(crate) fn rendered<'a>(&'a self, sample: &'a Sample) -> impl Iterator<Item = &'a str> {
         sample
             .pieces
@@ -150,34 +183,6 @@ impl Snapshot {
     pub(crate) fn pairs<'a>(&'a self, sample: &'a Sample) -> impl Iterator<Item = (&'static str, &'a str)> {
         let pieces = sample.pieces.iter().filter(|piece| **piece != PieceId::NONE);
         pieces.flat_map(|piece| self.pieces.pairs(*piece))
-    }
-
-    fn push(&mut self, family: usize, pieces: [PieceId; 3], reading: Reading) {
-        if let Some(Some(samples)) = self.samples.get_mut(family) {
-            samples.push(Sample { pieces, reading });
-        }
-    }
-
-    /// Adds up what several things report under one label; ratios do not add up and stay absent.
-    fn push_shared(&mut self, family: usize, pieces: [PieceId; 3], reading: Reading) {
-        let Some(Some(samples)) = self.samples.get_mut(family) else {
-            return;
-        };
-        if self.catalogue.families()[family].unit == "ratio" {
-            return;
-        }
-        let labels = pieces
-            .iter()
-            .filter(|piece| **piece != PieceId::NONE)
-            .map(|piece| self.pieces.text(*piece));
-        let key = (family, labels.collect::<Vec<_>>().join(","));
-        match self.shared.get(&key) {
-            Some(&index) => samples[index].reading.merge(&reading),
-            None => {
-                self.shared.insert(key, samples.len());
-                samples.push(Sample { pieces, reading });
-            }
-        }
     }
 }
 
@@ -237,17 +242,22 @@ pub struct GroupWriter<'w, 's> {
 impl GroupWriter<'_, '_> {
     /// The next field.
     pub fn metric<M: Metric>(&mut self, metric: &M) {
-        let snapshot = &mut *self.writer.snapshot;
-        if snapshot.samples[self.family].is_some() {
+        let (family, snapshot) = (self.family, &mut *self.writer.snapshot);
+        self.family += 1;
+        // Taken out, so that adding a sample need not find its family.
+        if let Some(samples) = snapshot.samples[family].take() {
             let (open, is_shared) = (self.writer.open, self.writer.is_shared);
-            metric.collect(&mut Samples {
+            let mut out = Samples {
                 snapshot,
-                family: self.family,
+                samples,
+                family,
                 open,
                 is_shared,
-            });
+            };
+            metric.collect(&mut out);
+            let samples = out.samples;
+            snapshot.samples[family] = Some(samples);
         }
-        self.family += 1;
     }
 }
 
@@ -255,12 +265,25 @@ impl GroupWriter<'_, '_> {
 #[derive(Debug)]
 pub struct Samples<'s> {
     snapshot: &'s mut Snapshot,
+    samples: Vec<Sample>,
     family: usize,
     open: PieceId,
     is_shared: bool,
 }
 
 impl Samples<'_> {
+    /// The rendered values of a label set, rendered once for the snapshot.
+    pub(crate) fn pieces<L: LabelSet>(&mut self) -> Arc<Pieces> {
+        if let Some(pieces) = self.snapshot.label_sets.get(&TypeId::of::<L>()) {
+            return Arc::clone(pieces);
+        }
+        let pieces = Arc::new(L::pieces(self));
+        self.snapshot
+            .label_sets
+            .insert(TypeId::of::<L>(), Arc::clone(&pieces));
+        pieces
+    }
+
     /// Renders label values that belong together.
     pub(crate) fn piece<'v>(
         &mut self,
@@ -270,14 +293,39 @@ impl Samples<'_> {
         self.snapshot.pieces.push(keys, values)
     }
 
+    /// Makes room for `count` series.
+    pub(crate) fn reserve(&mut self, count: usize) {
+        self.samples.reserve(count);
+    }
+
     /// One series.
     #[inline]
     pub(crate) fn push(&mut self, [first, second]: PiecePair, reading: Reading) {
-        let pieces = [self.open, first, second];
+        let sample = Sample {
+            pieces: [self.open, first, second],
+            reading,
+        };
         if self.is_shared {
-            self.snapshot.push_shared(self.family, pieces, reading);
+            self.push_shared(sample);
         } else {
-            self.snapshot.push(self.family, pieces, reading);
+            self.samples.push(sample);
+        }
+    }
+
+    /// Adds up what several things report under one label; ratios do not add up and stay absent.
+    #[cold]
+    fn push_shared(&mut self, sample: Sample) {
+        let snapshot = &mut *self.snapshot;
+        if snapshot.catalogue.families()[self.family].unit == "ratio" {
+            return;
+        }
+        let labels = snapshot.rendered(&sample).collect::<Vec<_>>().join(",");
+        match snapshot.shared.get(&(self.family, labels.clone())) {
+            Some(&index) => self.samples[index].reading.merge(&sample.reading),
+            None => {
+                snapshot.shared.insert((self.family, labels), self.samples.len());
+                self.samples.push(sample);
+            }
         }
     }
 }
@@ -291,10 +339,13 @@ impl PieceId {
     pub(crate) const NONE: Self = Self(u32::MAX);
 }
 
+/// What follows every piece in the arena, so that the last piece of a line is copied with it.
+const PIECE_END: &str = "} ";
+
 /// Rendered labels, each rendered once however many series carry it.
 #[derive(Debug, Default)]
 struct PieceArena {
-    /// `key="escaped value"`, joined by commas within a piece.
+    /// `key="escaped value"`, joined by commas within a piece, each piece followed by [`PIECE_END`].
     text: String,
     pieces: Vec<Piece>,
     pairs: Vec<Pair>,
@@ -331,6 +382,7 @@ impl PieceArena {
             self.text.push('"');
         }
         let text = (text_start, self.text.len() as u32);
+        self.text.push_str(PIECE_END);
         self.pieces.push(Piece {
             text,
             pairs: (first_pair, self.pairs.len() as u32),

@@ -147,6 +147,68 @@ fn closed_labels_start_at_zero_and_sparse_ones_when_they_happen() {
     assert!(text.contains("\nt_share_ratio 0.25\n") && text.contains("\nt_in_flight -2\n"));
 }
 
+/// More values than one page of counters holds.
+#[derive(Clone, Copy)]
+struct Number(usize);
+
+const NUMBERS: [&str; 19] = [
+    "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18",
+];
+
+impl Label for Number {
+    const KEYS: &'static [&'static str] = &["n"];
+
+    fn count() -> usize {
+        NUMBERS.len()
+    }
+
+    fn index(self) -> usize {
+        self.0
+    }
+
+    fn values(index: usize) -> impl IntoIterator<Item = &'static str> {
+        [NUMBERS[index]]
+    }
+}
+
+metrics! {
+    /// Families of more series than a page of counters holds.
+    pub(crate) struct Numbered {
+        /// Dense.
+        dense: Counters<Number> = "t_dense_total",
+        /// Sparse.
+        sparse: Counters<(Number, Route)> = "t_sparse_total",
+        /// Gauges.
+        gauges: Family<Number, Gauge> = "t_gauges",
+    }
+}
+
+#[test]
+fn every_count_is_under_its_own_labels() {
+    let numbered = Arc::new(Numbered::default());
+    let registry = Registry::new(Clock::manual().0, vec![numbered.clone()]).unwrap();
+    // The middle of the sparse family stays untouched.
+    let touched = |n: usize| !(3..=14).contains(&n);
+    for n in 0..NUMBERS.len() {
+        numbered.dense.add(Number(n), n as u64);
+        numbered.gauges.of(Number(n)).set(n as i64);
+        if touched(n) {
+            numbered.sparse.add((Number(n), Route(n % 3)), n as u64 + 1);
+        }
+    }
+    let page = Page::parse(&registry.scrape(Selection::default(), Snapshot::to_text));
+    for (n, number) in NUMBERS.iter().enumerate() {
+        assert_eq!(page.value("t_dense_total", &[("n", number)]), Some(n as f64));
+        assert_eq!(page.value("t_gauges", &[("n", number)]), Some(n as f64));
+        let [method, endpoint] = ROUTES[n % 3];
+        let labels = [("n", *number), ("method", method), ("endpoint", endpoint)];
+        assert_eq!(
+            page.value("t_sparse_total", &labels),
+            touched(n).then_some(n as f64 + 1.0)
+        );
+    }
+}
+
 #[test]
 fn histograms_show_cumulative_buckets_sum_and_count() {
     let fixture = fixture();

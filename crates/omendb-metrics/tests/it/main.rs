@@ -35,4 +35,4 @@ mod memory;
 
 // Every interleaving of counting, folding and reading: RUSTFLAGS="--cfg loom" cargo test -p omendb-metrics --test it
 #[cfg(loom)]
-mod block_model;
+mod loom_blocks;
