@@ -1,3 +1,5 @@
+//! Errors, a full disk, the rules of names.
+
 use std::io::ErrorKind;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! What a power cut leaves of contents and names.
+
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! A replaced file is the old one or the new one.
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

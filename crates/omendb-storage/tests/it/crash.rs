@@ -1,3 +1,5 @@
+//! Acknowledged is durable, unacknowledged is whole or absent: histories cut at every operation.
+
 use omendb_sim::Rng;
 
 use crate::history::{self, Checked, Run, Thoroughness, random_steps};

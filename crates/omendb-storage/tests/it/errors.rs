@@ -1,3 +1,5 @@
+//! An error at every operation, and what a restart makes of it.
+
 use omendb_sim::{Fault, Injected, Rng, SimFs};
 use omendb_storage::Error;
 

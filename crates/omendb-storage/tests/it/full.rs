@@ -1,3 +1,5 @@
+//! A disk that fills up and gets its space back.
+
 use omendb_sim::{Rng, SimFs};
 use omendb_storage::{Error, Journal};
 

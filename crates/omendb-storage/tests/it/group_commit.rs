@@ -1,3 +1,5 @@
+//! Waiting writers share a write and a sync.
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};

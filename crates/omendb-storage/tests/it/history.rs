@@ -1,3 +1,5 @@
+//! Random histories of appends, snapshots and restarts, and the model they are compared with.
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! One process per directory.
+
 use std::path::Path;
 use std::process::Command;
 use std::{env, fs};

@@ -1,3 +1,5 @@
+//! The journal on the file system of this machine.
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

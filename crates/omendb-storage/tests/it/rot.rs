@@ -1,3 +1,5 @@
+//! Damage is found, named and never skipped.
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
