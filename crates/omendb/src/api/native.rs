@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use omendb_engine::config::UNNAMED;
-use omendb_engine::{Hit, Query, SearchRequest, SearchStats, Worker};
+use omendb_engine::{Hit, SearchRequest, SearchStats, Worker};
 use serde::{Deserialize, Serialize};
 
 use super::ids::Id;
@@ -11,7 +11,7 @@ use super::parse;
 use super::payload::PayloadJson;
 use super::refused::{Raw, refuse};
 use super::search::DEFAULT_LIMIT;
-use super::selectors::{WithPayload, payload_selector, vector_selector};
+use super::selectors::{WithPayload, payload_selector};
 use super::vectors::DenseVector;
 use crate::http::{ApiError, App, Call, Reply};
 
@@ -114,16 +114,12 @@ fn question(bytes: &[u8]) -> Result<Question, ApiError> {
     if vector.is_empty() {
         return Err(ApiError::bad_request("vector: empty vector `[]`"));
     }
+    let k = parse::at_least_one("k", k.unwrap_or(DEFAULT_LIMIT))?;
     let request = SearchRequest {
         using: using.unwrap_or_else(|| UNNAMED.to_owned()),
-        query: Query::Nearest(vector),
-        limit: parse::at_least_one("k", k.unwrap_or(DEFAULT_LIMIT))?,
-        offset: 0,
-        score_threshold: None,
         with_payload: payload_selector(with_payload.unwrap_or(WithPayload::Flag(true)))?,
-        with_vector: vector_selector(None),
-        exact: false,
         ef: ef.map(|ef| parse::at_least_one("ef", ef)).transpose()?,
+        ..SearchRequest::nearest(vector, k)
     };
     Ok(Question {
         db_id,
@@ -143,8 +139,11 @@ struct Explanation {
     elements_in_full_vectors: u64,
     chunks: u64,
     heap_pushes: u64,
+    filter_checked: u64,
+    filter_rejected: u64,
     hits: u64,
     prepare_us: f64,
+    filter_us: f64,
     scan_us: f64,
     gather_us: f64,
 }
@@ -161,8 +160,11 @@ impl From<SearchStats> for Explanation {
             elements_in_full_vectors,
             chunks,
             heap_pushes,
+            filter_checked,
+            filter_rejected,
             hits,
             prepare_ns,
+            filter_ns,
             scan_ns,
             gather_ns,
         } = stats;
@@ -176,8 +178,11 @@ impl From<SearchStats> for Explanation {
             elements_in_full_vectors,
             chunks,
             heap_pushes,
+            filter_checked,
+            filter_rejected,
             hits,
             prepare_us: micros(prepare_ns),
+            filter_us: micros(filter_ns),
             scan_us: micros(scan_ns),
             gather_us: micros(gather_ns),
         }

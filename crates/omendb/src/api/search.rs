@@ -168,13 +168,13 @@ fn question(bytes: &[u8]) -> Result<Question, ApiError> {
     Ok(Question::Search(SearchRequest {
         using: body.using.unwrap_or_else(|| UNNAMED.to_owned()),
         query,
-        limit,
         offset,
         score_threshold: body.score_threshold.map(|Component(score)| score),
         with_payload,
         with_vector,
         exact: params.exact.unwrap_or(false),
         ef,
+        ..SearchRequest::nearest(Vec::new(), limit)
     }))
 }
 
@@ -224,13 +224,13 @@ mod tests {
             Ok(SearchRequest {
                 using: "image".to_owned(),
                 query: Query::NearestTo(PointId::Number(3)),
-                limit: 5,
                 offset: 2,
                 score_threshold: Some(0.5),
                 with_payload: PayloadSelector::All,
                 with_vector: VectorSelector::Named(vec!["image".to_owned()]),
                 exact: true,
                 ef: Some(64),
+                ..SearchRequest::nearest(Vec::new(), 5)
             }),
         );
         // Clients write their defaults.

@@ -7,7 +7,7 @@ mod load;
 mod progress;
 mod traffic;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use omendb_metrics::Clock;
@@ -69,7 +69,14 @@ fn load_all(address: SocketAddr, clock: &Clock, data: DemoData) -> io::Result<De
 fn usual_or_free() -> SocketAddr {
     let usual = Config::default().listen;
     match TcpListener::bind(usual) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            // Whoever does not read it finds the address in the guide all the same.
+            let _ = writeln!(
+                io::stderr(),
+                "omendb demo: {usual} is taken, so another port is used"
+            );
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+        }
         Ok(_) | Err(_) => usual,
     }
 }

@@ -16,6 +16,7 @@ mod catalogue; // the catalogue and the page name the same families, and somethi
 mod collections; // the dialect: what is written is what is read, searched, counted and scrolled
 mod connections; // pools that fill up, heads that are refused, clients that hang up, and what is counted
 mod consumers; // promtool, Prometheus and prometheus-client accept what we export
+mod demo; // what the demo prints works when pasted, and nothing is left behind
 mod durability; // kill -9 under writers loses nothing that was acknowledged
 mod formats; // one snapshot in every format, chosen by content negotiation
 mod lifecycle; // readiness, health, draining, and what is refused at start

@@ -215,7 +215,7 @@ impl Drop for Server {
 }
 
 /// The address in a line like `listening on http://127.0.0.1:41234`.
-fn address_in(line: &str) -> Option<SocketAddr> {
+pub(crate) fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, after) = line.split_once("http://")?;
     let end = after
         .find(|c: char| !(c.is_ascii_alphanumeric() || ".:[]".contains(c)))
