@@ -18,8 +18,8 @@ use crate::http::router::Router;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::pool::slots::SlotOptions;
 use crate::pool::{ConnectionPool, Slots};
-use crate::telemetry::Telemetry;
 use crate::telemetry::web::{Pool, PoolMetrics, WebMetrics};
+use crate::telemetry::{Telemetry, max_open_files};
 
 /// How often windows are turned and credential files looked at.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
@@ -98,6 +98,7 @@ impl Server {
         let address = listener
             .local_addr()
             .map_err(|error| StartError::System(error.to_string()))?;
+        warn_of_few_descriptors(&config);
         let lifecycle = Lifecycle::default();
         let app = Arc::new(App {
             config,
@@ -185,6 +186,20 @@ fn open_credentials(config: &Config, clock: &Clock, web: &Arc<WebMetrics>) -> Re
         )));
     }
     Ok(auth)
+}
+
+/// Connections that the process has no descriptors for would be refused by the kernel, without an answer.
+fn warn_of_few_descriptors(config: &Config) {
+    /// Files, pipes and the listener.
+    const OTHERS: u64 = 64;
+    let wanted = (config.http_max_connections + config.http_connection_queue) as u64 + OTHERS;
+    if let Some(limit) = max_open_files().filter(|limit| *limit < wanted) {
+        tracing::warn!(
+            limit,
+            wanted,
+            "few file descriptors for http.max_connections: raise the limit (ulimit -n)"
+        );
+    }
 }
 
 /// `::ffff:127.0.0.1` is loopback too.

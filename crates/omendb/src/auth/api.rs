@@ -125,9 +125,7 @@ pub async fn create_token(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiE
         expires,
         revoked: None,
     };
-    let directory = app.config.data_dir.clone();
-    blocking(move || credentials::update(&directory, |credentials| credentials.add_token(record))).await?;
-    app.auth.reload_if_changed();
+    change(app, move |credentials| credentials.add_token(record)).await?;
     let reply = Reply::json(&json!({"name": name, "token": secret, "expires": expires}))?;
     Ok(reply.with_status(StatusCode::CREATED))
 }
@@ -138,12 +136,23 @@ pub async fn create_token(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiE
 /// 404 when no token of that name is in force.
 pub async fn revoke_token(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     let name = call.params.get("token").unwrap_or_default().to_owned();
-    let (directory, now) = (app.config.data_dir.clone(), app.auth.now());
-    let revoked = name.clone();
-    blocking(move || credentials::update(&directory, |credentials| credentials.revoke_token(&name, now)))
-        .await?;
-    app.auth.reload_if_changed();
+    let (revoked, now) = (name.clone(), app.auth.now());
+    change(app, move |credentials| credentials.revoke_token(&name, now)).await?;
     Reply::json(&json!({"revoked": revoked}))
+}
+
+/// Changes the credentials, on disk and in force, before the answer is given.
+async fn change(
+    app: &Arc<App>,
+    change: impl FnOnce(&mut Credentials) -> Result<(), CredentialError> + Send + 'static,
+) -> Result<(), ApiError> {
+    let app = Arc::clone(app);
+    blocking(move || {
+        credentials::update(&app.config.data_dir, change)?;
+        app.auth.reload_if_changed();
+        Ok(())
+    })
+    .await
 }
 
 /// Runs file work away from the connections' threads.

@@ -25,7 +25,10 @@ pub(super) fn command() -> Command {
             .help(help)
             .allow_hyphen_values(true)
     });
-    Command::new("serve").about("Serve").arg(config).args(flags)
+    Command::new("serve")
+        .about("Serve a data directory over HTTP, until SIGTERM or SIGINT")
+        .arg(config)
+        .args(flags)
 }
 
 /// The flags of [`command`] that were given.
@@ -60,7 +63,10 @@ pub(super) fn in_runtime(life: impl Future<Output = Result<(), StartError>>) -> 
             return FAILED;
         }
     };
-    match runtime.block_on(life) {
+    let ended = runtime.block_on(life);
+    // After a second signal something may still be closing; the process ends without it.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => OK,
         Err(error) => {
             complain(&error);

@@ -36,11 +36,50 @@ pub fn markdown() -> String {
         ];
         writeln!(text, "| {} |", row.join(" | ")).expect("writing to a string cannot fail");
     }
+    text.push_str(TAIL);
     text
 }
 
+const TAIL: &str = r#"
+## Credentials files
+
+The server and `omendb token`, `omendb user` keep credentials in `credentials.json` in the data directory; it holds
+hashes only, is replaced as a whole, and is read again within two seconds of a change. `auth.tokens_file` names a further
+file of the same form, which the server only reads: a mounted secret. `hash` is the SHA-256 of the token
+(`printf %s "$TOKEN" | sha256sum`); `collections` and `expires` may be left out.
+
+```json
+{
+  "version": 1,
+  "tokens": [
+    {
+      "name": "prometheus",
+      "hash": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+      "permissions": ["metrics:read"],
+      "collections": ["main"],
+      "expires": "2027-01-01T00:00:00Z"
+    }
+  ]
+}
+```
+"#;
+
 #[cfg(test)]
 mod tests {
+    use crate::auth::credentials::Credentials;
+
+    #[test]
+    fn the_credentials_file_shown_is_one() {
+        let text = super::markdown();
+        let (_, json) = text.split_once("```json\n").expect("an example");
+        let (json, _) = json.split_once("```").expect("its end");
+        let path = std::env::temp_dir().join(format!("omendb-example-{}.json", std::process::id()));
+        std::fs::write(&path, json).expect("a writable place");
+        let read = Credentials::read(&path);
+        std::fs::remove_file(&path).expect("it was written");
+        assert_eq!(read.expect("it can be used").tokens[0].name, "prometheus");
+    }
+
     #[test]
     fn every_key_has_a_row() {
         let text = super::markdown();

@@ -130,16 +130,39 @@ impl Config {
             .map_err(|reason| ConfigError::new(name, text, origin, reason))
     }
 
-    /// What one key cannot see.
+    /// The bounds of every count and time: what is below or above them would stop the server or bound nothing.
     fn check(&self) -> Result<(), ConfigError> {
-        let at_least_one = [
-            ("http.max_connections", self.http_max_connections),
-            ("auth.login_concurrency", self.auth_login_concurrency),
-            ("auth.login_rate", self.auth_login_rate),
+        const MANY: usize = 1 << 20;
+        let counts = [
+            ("auth.login_concurrency", self.auth_login_concurrency, 1..=64),
+            ("auth.login_rate", self.auth_login_rate, 1..=MANY),
+            ("http.max_connections", self.http_max_connections, 1..=MANY),
+            ("http.connection_queue", self.http_connection_queue, 0..=MANY),
+            ("slots.count", self.slots_count, 0..=1024),
+            ("slots.queue", self.slots_queue, 0..=MANY),
+            ("metrics.max_collections", self.metrics_max_collections, 0..=MANY),
         ];
-        for (name, value) in at_least_one {
-            if value == 0 {
-                return Err(ConfigError::new(name, "0", "checked", "expected at least 1"));
+        for (name, value, bounds) in counts {
+            if !bounds.contains(&value) {
+                let expected = format!("expected {} to {}", bounds.start(), bounds.end());
+                return Err(ConfigError::new(name, value.to_string(), "checked", expected));
+            }
+        }
+        let times = [
+            ("auth.session_ttl", self.auth_session_ttl),
+            ("http.header_timeout", self.http_header_timeout),
+            ("http.idle_timeout", self.http_idle_timeout),
+            ("http.body_timeout", self.http_body_timeout),
+            ("http.write_timeout", self.http_write_timeout),
+        ];
+        for (name, time) in times {
+            if time.is_zero() {
+                return Err(ConfigError::new(
+                    name,
+                    "0",
+                    "checked",
+                    "expected more than nothing",
+                ));
             }
         }
         Ok(())
@@ -230,7 +253,7 @@ mod tests {
         check(
             "OMENDB_HTTP_MAX_CONNECTIONS",
             "0",
-            &["http.max_connections", "at least 1"],
+            &["http.max_connections", "1 to"],
         );
     }
 

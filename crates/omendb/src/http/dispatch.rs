@@ -78,22 +78,21 @@ pub(crate) async fn dispatch(app: Arc<App>, peer: SocketAddr, request: Request<I
 
 /// Everything that can be decided from the head is decided before the handler may read the body.
 async fn answer(app: &Arc<App>, call: &mut Call, stats: &mut RequestStats) -> Result<Reply, ApiError> {
+    let routed = app.router.route(&call.method, call.uri.path())?;
+    if let Routed::Found(index, _) | Routed::WrongMethod(index, _) = &routed {
+        stats.endpoint = EndpointLabel::of_route(*index);
+    }
     if app.auth.is_open() {
         loopback::check(&call.uri, &call.headers)?;
     }
-    let index = match app.router.route(&call.method, call.uri.path())? {
+    let route = match routed {
         Routed::Found(index, params) => {
             call.params = params;
-            index
+            &ROUTES[index]
         }
-        Routed::WrongMethod(index, allow) => {
-            stats.endpoint = EndpointLabel::of_route(index);
-            return Err(method_not_allowed(&call.method, &allow));
-        }
+        Routed::WrongMethod(_, allow) => return Err(method_not_allowed(&call.method, &allow)),
         Routed::Unmatched => return Err(ApiError::not_found(format!("no such path: {}", call.uri.path()))),
     };
-    let route = &ROUTES[index];
-    stats.endpoint = EndpointLabel::of_route(index);
     let result = serve(app, call, route).await;
     if let (Err(error), Access::Needs(permission)) = (&result, route.access)
         && error.status() == StatusCode::FORBIDDEN

@@ -50,8 +50,11 @@ struct HandOver<W> {
 
 struct Job<W> {
     entered: Timestamp,
-    run: Box<dyn FnOnce(&mut W) + Send>,
+    run: Box<Run<W>>,
 }
+
+/// Does the work, gives the slot back, and only then hands over the result: whoever gets it finds the slot free.
+type Run<W> = dyn FnOnce(&mut W, &mut dyn FnMut()) + Send;
 
 impl<W: 'static> Slots<W> {
     /// Starts the threads; `new_worker` runs on each of them, and again after a panic.
@@ -100,9 +103,11 @@ impl<W: 'static> Slots<W> {
         work: impl FnOnce(&mut W) -> T + Send + 'static,
     ) -> Result<T, Rejected> {
         let (sender, mut receiver) = oneshot::channel();
-        let run = Box::new(move |worker: &mut W| {
+        let run = Box::new(move |worker: &mut W, leave: &mut dyn FnMut()| {
+            let result = work(worker);
+            leave();
             // The caller may have gone away; then nobody wants the result.
-            let _ = sender.send(work(worker));
+            let _ = sender.send(result);
         });
         let shared = &self.shared;
         match shared.turnstile.enter(Job {
@@ -202,11 +207,16 @@ impl<W> Shared<W> {
             loop {
                 let waited = self.clock.now().nanos_since(job.entered);
                 self.metrics.waited(waited);
-                if catch_unwind(AssertUnwindSafe(|| (job.run)(&mut worker))).is_err() {
+                let mut next = None;
+                let mut leave = || next = Some(self.turnstile.leave());
+                let run = AssertUnwindSafe(|| (job.run)(&mut worker, &mut leave));
+                if catch_unwind(run).is_err() {
                     tracing::error!("an operation panicked in its execution slot");
                     worker = new_worker();
                 }
-                let Some(next) = self.turnstile.leave() else { break };
+                let Some(next) = next.unwrap_or_else(|| self.turnstile.leave()) else {
+                    break;
+                };
                 job = next;
             }
         }
@@ -376,7 +386,7 @@ mod tests {
             Ok(0),
             "a new worker on the same thread"
         );
-        assert_eq!(slots.occupancy(), (0, 0));
+        until_occupied(&slots, (0, 0)).await;
     }
 
     #[tokio::test]

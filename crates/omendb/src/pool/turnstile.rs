@@ -144,7 +144,7 @@ mod tests {
         let tickets: Vec<_> = (1..=3)
             .map(|item| match turnstile.enter(item) {
                 Entered::Queued(ticket) => ticket,
-                other => panic!("{other:?}"),
+                other @ (Entered::Started(_) | Entered::Full(_) | Entered::Closed(_)) => panic!("{other:?}"),
             })
             .collect();
         assert_eq!(turnstile.withdraw(tickets[1]), Some(2));

@@ -10,11 +10,13 @@ pub mod web;
 mod windows;
 
 pub use declared::declared;
+pub(crate) use process::max_open_files;
 
 use std::sync::Arc;
 
 use omendb_engine::{Engine, Worker};
 use omendb_metrics::{Clock, DeclarationError, Registry};
+use tokio::sync::Semaphore;
 
 use crate::pool::{ConnectionPool, Slots};
 use crate::telemetry::allocator::AllocatorFigures;
@@ -32,7 +34,12 @@ pub struct Telemetry {
     /// Every family of the server.
     pub registry: Registry,
     windows: Arc<RequestWindows>,
+    /// Taken while a page is rendered.
+    renderings: Semaphore,
 }
+
+/// Pages rendered at the same time.
+const MAX_RENDERINGS: usize = 4;
 
 impl Telemetry {
     /// Joins what the engine, the web layer, the pools and the process have to say.
@@ -62,6 +69,7 @@ impl Telemetry {
             web,
             registry,
             windows,
+            renderings: Semaphore::new(MAX_RENDERINGS),
         })
     }
 

@@ -85,7 +85,10 @@ fn compressed(page: String, wants_gzip: bool) -> Page {
 }
 
 /// Renders off the connections' threads: a page of many series takes milliseconds, and queries do not wait for it.
+/// Scrapers wait for each other beyond a few: pages are memory too.
 async fn render(app: &Arc<App>, work: impl FnOnce(&App) -> Page + Send + 'static) -> Result<Page, ApiError> {
+    let permit = app.telemetry.renderings.acquire().await;
+    let _permit = permit.map_err(|_| ApiError::internal("renderings are closed"))?;
     let app = Arc::clone(app);
     let rendered = tokio::task::spawn_blocking(move || work(&app)).await;
     rendered.map_err(|error| ApiError::internal(format!("rendering metrics: {error}")))

@@ -63,6 +63,11 @@ pub(crate) fn resident_bytes() -> Option<u64> {
     status_bytes(&read("/proc/self/status"), "VmRSS:")
 }
 
+/// Most file descriptors the process may have open.
+pub(crate) fn max_open_files() -> Option<u64> {
+    limit(&read("/proc/self/limits"), "Max open files")
+}
+
 /// The text of a /proc file; empty when there is none.
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()

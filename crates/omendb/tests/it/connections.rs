@@ -9,7 +9,7 @@ use crate::server::{Directory, Server, create_collection};
 
 /// Sends `bytes` and reads one answer, the sending half left open: nothing but the server ends this.
 fn ask(server: &Server, bytes: &[u8]) -> Option<Response> {
-    let mut stream = client::connect(server.address()).unwrap();
+    let mut stream = client::connect(server.address()).expect("the server listens");
     // The server may have refused before everything was sent.
     let _sent = stream.write_all(bytes);
     client::read(&mut BufReader::new(stream)).ok()
