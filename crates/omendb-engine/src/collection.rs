@@ -3,10 +3,10 @@
 mod commit;
 mod info;
 mod load;
+mod resolve;
 mod shared;
 mod snapshot;
 
-use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -15,19 +15,36 @@ use omendb_storage::{CommitQueue, Refusal};
 
 pub use info::{CollectionInfo, CollectionStatus};
 pub(crate) use load::{LoadCounts, Loaded};
+pub(crate) use resolve::Step;
 pub(crate) use shared::{Services, Shared};
 
 use commit::{Op, OpResult, Outcome, PendingWrite};
 
+use crate::filter::select;
 use crate::ledger::{Charge, Component};
 use crate::metrics::CollectionSeries;
 use crate::projection::Projection;
 use crate::recall::{Accuracy, AccuracyReport};
 use crate::state::State;
 use crate::{
-    CollectionConfig, Error, ErrorKind, PayloadSelector, PointId, Record, VectorSelector, WriteBatch,
+    CollectionConfig, Error, ErrorKind, Filter, PayloadSelector, PointId, Record, VectorSelector, WriteBatch,
     WriteOutcome, limits, validation,
 };
+
+/// A page of a scroll.
+#[derive(Clone, Copy, Debug)]
+pub struct ScrollPage<'a> {
+    /// The id to begin at, itself included; the first without.
+    pub offset: Option<PointId>,
+    /// Most points to return.
+    pub limit: usize,
+    /// What they have to pass.
+    pub filter: Option<&'a Filter>,
+    /// Which part of each payload to return.
+    pub with_payload: &'a PayloadSelector,
+    /// Which vectors to return.
+    pub with_vector: &'a VectorSelector,
+}
 
 /// A named set of points with the same vectors. Shared; every method may be called from any thread.
 #[derive(Debug)]
@@ -86,7 +103,9 @@ impl Collection {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] naming the point and what is wrong with it; [`ErrorKind::Unavailable`] when loading,
-    /// closed, poisoned or the queue is full; to `done` also [`ErrorKind::ResourceExhausted`] when the disk is full.
+    /// closed, poisoned or the queue is full; to `done` also [`ErrorKind::ResourceExhausted`] when the disk is full,
+    /// and what a filter or a change of payloads comes to only in its turn: [`ErrorKind::NotFound`] for an id without a
+    /// point, [`ErrorKind::Invalid`] when it is too much.
     pub fn submit(
         &self,
         batch: WriteBatch,
@@ -94,11 +113,11 @@ impl Collection {
     ) -> Result<(), Error> {
         let queue = self.writable()?;
         let checked = validation::encode(&self.shared.layout, batch)?;
-        let bytes = checked.record.capacity();
+        let validation::CheckedBatch { steps, points, bytes } = checked;
         let write = PendingWrite {
             _charge: Charge::new(&self.shared.ledger, Component::LogBuffers, bytes),
-            record: checked.record,
-            points: checked.points,
+            steps,
+            points,
             submitted: self.shared.services.clock.now(),
         };
         let done = Box::new(|result: OpResult| done(result.and_then(Outcome::written)));
@@ -152,19 +171,25 @@ impl Collection {
         with_payload: &PayloadSelector,
         with_vector: &VectorSelector,
     ) -> Result<(Vec<Record>, Option<PointId>), Error> {
-        check_page("limit", limit)?;
-        let projection = Projection::new(&self.config, with_payload, with_vector)?;
+        self.scroll_page(&ScrollPage {
+            offset,
+            limit,
+            filter: None,
+            with_payload,
+            with_vector,
+        })
+    }
+
+    /// [`scroll`](Self::scroll) over the points that pass a filter.
+    ///
+    /// # Errors
+    /// As for [`retrieve`](Self::retrieve), and [`ErrorKind::Invalid`] for a filter beyond its limits.
+    pub fn scroll_page(&self, page: &ScrollPage<'_>) -> Result<(Vec<Record>, Option<PointId>), Error> {
+        check_page("limit", page.limit)?;
+        page.filter.map_or(Ok(()), Filter::check)?;
+        let projection = Projection::new(&self.config, page.with_payload, page.with_vector)?;
         let state = self.snapshot()?;
-        let (mut slots, mut next) = (Vec::new(), None);
-        // A break says that the page is full, which is not of interest here.
-        let _ = state.ids.visit_from(offset, |id, slot| {
-            if slots.len() == limit {
-                next = Some(id);
-                return ControlFlow::Break(());
-            }
-            slots.push(slot);
-            ControlFlow::Continue(())
-        });
+        let (slots, next) = select::page(&state, page.filter, page.offset, page.limit);
         let records = slots
             .into_iter()
             .filter_map(|slot| projection.record(&state, slot).transpose());
@@ -177,6 +202,15 @@ impl Collection {
     /// [`ErrorKind::Unavailable`] while loading.
     pub fn count(&self) -> Result<u64, Error> {
         Ok(self.snapshot()?.ids.len())
+    }
+
+    /// How many points pass a filter.
+    ///
+    /// # Errors
+    /// As for [`count`](Self::count), and [`ErrorKind::Invalid`] for a filter beyond its limits.
+    pub fn count_matching(&self, filter: &Filter) -> Result<u64, Error> {
+        filter.check()?;
+        Ok(select::count(&*self.snapshot()?, filter))
     }
 
     /// The newest published version, for as long as the caller holds it.

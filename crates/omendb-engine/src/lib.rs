@@ -5,6 +5,7 @@
 //! disturbs. What an operation did comes back with it, as [`SearchStats`] or [`WriteStats`].
 
 pub mod config;
+pub mod filter;
 pub mod limits;
 
 mod catalog;
@@ -29,18 +30,21 @@ mod validation;
 mod worker;
 mod write;
 
-pub use collection::{Collection, CollectionInfo, CollectionStatus};
+pub use collection::{Collection, CollectionInfo, CollectionStatus, ScrollPage};
 pub use config::{CollectionConfig, VectorConfig};
 pub use engine::{Engine, EngineOptions, LoadProgress, LoadReport, describe_metrics};
 pub use error::{Error, ErrorKind};
+pub use filter::{Condition, Filter};
 pub use health::EngineHealth;
 pub use id::{PointId, Uuid};
 pub use ledger::Component;
 pub use omendb_distance::Distance;
-pub use payload::{Fields, List, Payload, PayloadEncoder, PayloadPath, PayloadSelector, Value, ValueRef};
+pub use payload::{
+    Fields, List, Payload, PayloadChange, PayloadEncoder, PayloadPath, PayloadSelector, Value, ValueRef,
+};
 pub use point::{Point, Record, VectorSelector, Vectors};
 pub use recall::{AccuracyReport, WorstQuery};
 pub use search::{Hit, Query, SearchRequest, SearchResponse};
 pub use stats::{Plan, SearchStats};
 pub use worker::Worker;
-pub use write::{Operation, WriteBatch, WriteOutcome, WriteStats};
+pub use write::{Operation, PointSelector, WriteBatch, WriteOutcome, WriteStats};

@@ -24,5 +24,11 @@ pub const MAX_SEARCH_DEPTH: usize = 1 << 20;
 pub const MAX_PAGE: usize = 1 << 20;
 /// Keys of one payload path.
 pub const MAX_PATH_KEYS: usize = 32;
+/// Filters nested in one another.
+pub const MAX_FILTER_DEPTH: usize = 32;
+/// Conditions of one filter, those of filters inside it included.
+pub const MAX_FILTER_CONDITIONS: usize = 4_096;
+/// Values of one filter: to match, ids, words and corners of polygons.
+pub const MAX_FILTER_VALUES: usize = 100_000;
 /// Collections with metric series of their own, unless the options say otherwise; the rest share one.
 pub const DEFAULT_MAX_SERIES: usize = 1_000;

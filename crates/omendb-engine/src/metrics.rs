@@ -50,7 +50,9 @@ labels! {
     pub(crate) enum Stage("stage") {
         /// Check the request, take the snapshot, prepare the query.
         Prepare = "prepare",
-        /// Find the best candidates.
+        /// Test points against the filter, of queries that tested any.
+        Filter = "filter",
+        /// Find the best candidates, without the filter's time.
         Scan = "scan",
         /// Gather ids, payloads and vectors of the hits.
         Gather = "gather",
@@ -99,6 +101,9 @@ metrics! {
         pub(crate) distances: Cell = "omendb_engine_distance_computations_total",
         /// Bytes of vectors read to compute distances: what a query costs.
         pub(crate) bytes_touched: Cell = "omendb_engine_bytes_touched_total",
+        /// Points tested against a query's filter that did not pass. Grows when filters select little and no payload
+        /// index answers them.
+        pub(crate) filter_rejected: Cell = "omendb_engine_filter_rejected_total",
     }
 }
 
@@ -208,7 +213,7 @@ metrics! {
 metrics! {
     /// What commits and background work record, over all collections.
     pub(crate) struct LogMetrics {
-        /// Points upserted and ids deleted by one write batch.
+        /// Points that one write batch upserted, deleted or changed the payload of.
         pub(crate) batch_points: Histogram<Size> = "omendb_engine_batch_points",
         /// Time of one reorganization step, during which writes to its collection wait.
         pub(crate) rebalance_seconds: Histogram = "omendb_engine_rebalance_seconds",

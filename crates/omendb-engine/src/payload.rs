@@ -14,6 +14,7 @@
 //! ```
 //! Containers carry their length so that a look-up steps over what it does not want.
 
+mod change;
 mod encode;
 mod path;
 mod read;
@@ -23,6 +24,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use change::PayloadChange;
 pub use encode::PayloadEncoder;
 pub use path::PayloadPath;
 pub(crate) use read::check_payload;

@@ -22,6 +22,7 @@ pub use window::{AccuracyReport, WorstQuery};
 use window::RecallWindow;
 
 use crate::PointId;
+use crate::filter::Filter;
 use crate::ledger::Charge;
 use crate::state::State;
 
@@ -50,6 +51,8 @@ pub(crate) struct Sample {
     /// See `limit`.
     pub(crate) offset: usize,
     pub(crate) score_threshold: Option<f32>,
+    /// What hits had to pass.
+    pub(crate) filter: Option<Arc<Filter>>,
     /// The ids of the hits.
     pub(crate) found: Vec<PointId>,
     pub(crate) charge: Charge,

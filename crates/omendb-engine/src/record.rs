@@ -4,6 +4,7 @@
 //! record   = { effect }
 //! effect   = 1, u32 count, ids, columns, payloads      upsert
 //!          | 2, u32 count, ids                         delete
+//!          | 3, u32 count, ids, payloads               replace the payloads of points that exist
 //! ids      = { 0, u64 | 1, u128 }                      a number or a UUID
 //! columns  = for each vector of the collection, in order of names:
 //!            0                                         no point has it
@@ -22,6 +23,7 @@ use crate::{Error, Payload, PointId, Uuid};
 
 const UPSERT: u8 = 1;
 const DELETE: u8 = 2;
+const PAYLOADS: u8 = 3;
 const NUMBER: u8 = 0;
 const UUID: u8 = 1;
 const ABSENT: u8 = 0;
@@ -39,6 +41,7 @@ pub(crate) type RowBytes<'a> = &'a [[u8; ELEMENT]];
 pub(crate) enum Effect<'a> {
     Upsert(Upsert<'a>),
     Delete(Vec<PointId>),
+    Payloads(Vec<PointId>, Payloads<'a>),
 }
 
 /// Points to insert or replace.
@@ -46,8 +49,14 @@ pub(crate) enum Effect<'a> {
 pub(crate) struct Upsert<'a> {
     pub(crate) ids: Vec<PointId>,
     columns: Vec<Column<'a>>,
-    payload_lengths: &'a [[u8; 4]],
-    payload_bytes: &'a [u8],
+    pub(crate) payloads: Payloads<'a>,
+}
+
+/// Payloads side by side, one per point.
+#[derive(Debug)]
+pub(crate) struct Payloads<'a> {
+    lengths: &'a [[u8; 4]],
+    bytes: &'a [u8],
 }
 
 #[derive(Debug)]
@@ -82,12 +91,14 @@ impl<'a> Upsert<'a> {
             if is_present { rows.next() } else { None }
         })
     }
+}
 
+impl Payloads<'_> {
     /// The payloads, one per point, in one allocation charged to `ledger`.
-    pub(crate) fn payloads(&self, ledger: &Arc<Ledger>) -> impl Iterator<Item = Payload> {
-        let segment = PayloadSegment::new(self.payload_bytes.to_vec(), ledger);
+    pub(crate) fn decode(&self, ledger: &Arc<Ledger>) -> impl Iterator<Item = Payload> {
+        let segment = PayloadSegment::new(self.bytes.to_vec(), ledger);
         let mut start = 0u32;
-        self.payload_lengths.iter().map(move |length| {
+        self.lengths.iter().map(move |length| {
             let end = start + u32::from_le_bytes(*length);
             let payload = PayloadSegment::payload(&segment, start..end);
             start = end;
@@ -96,9 +107,9 @@ impl<'a> Upsert<'a> {
     }
 
     /// Checks the encoding of every payload, for records that come from disk.
-    pub(crate) fn check_payloads(&self) -> Result<(), Error> {
-        let mut rest = self.payload_bytes;
-        for length in self.payload_lengths {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let mut rest = self.bytes;
+        for length in self.lengths {
             let payload;
             // The lengths were checked against the bytes when the record was decoded.
             (payload, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
@@ -122,6 +133,10 @@ pub(crate) fn decode<'a>(layout: &Layout, record: &'a [u8]) -> Result<Vec<Effect
         effects.push(match kind {
             UPSERT => Effect::Upsert(reader.upsert(layout, ids)?),
             DELETE => Effect::Delete(ids),
+            PAYLOADS => {
+                let payloads = reader.payloads(count)?;
+                Effect::Payloads(ids, payloads)
+            }
             _ => {
                 return Err(Error::corrupt(format!(
                     "record with an effect of unknown kind {kind}"
@@ -141,6 +156,16 @@ pub(crate) fn put_upsert<'a>(
 ) {
     put_ids(record, UPSERT, ids);
     columns.iter().for_each(|rows| put_column(record, rows));
+    put_payload_bytes(record, payloads);
+}
+
+/// Appends new payloads for points that exist to `record`.
+pub(crate) fn put_payloads(record: &mut Vec<u8>, ids: &[PointId], payloads: &[Payload]) {
+    put_ids(record, PAYLOADS, ids);
+    put_payload_bytes(record, payloads.iter());
+}
+
+fn put_payload_bytes<'a>(record: &mut Vec<u8>, payloads: impl Iterator<Item = &'a Payload> + Clone) {
     for payload in payloads.clone() {
         // A payload has at most `MAX_PAYLOAD_BYTES`.
         record.extend_from_slice(&(payload.as_bytes().len() as u32).to_le_bytes());
@@ -232,21 +257,25 @@ impl<'a> Reader<'a> {
         let count = ids.len();
         let column = |column: &crate::state::ColumnLayout| self.column(count, column.dimension);
         let columns = layout.columns.iter().map(column).collect::<Result<Vec<_>, _>>()?;
-        let payload_lengths = self.pieces(count)?;
-        let total: u64 = payload_lengths
+        let payloads = self.payloads(count)?;
+        Ok(Upsert {
+            ids,
+            columns,
+            payloads,
+        })
+    }
+
+    fn payloads(&mut self, count: usize) -> Result<Payloads<'a>, Error> {
+        let lengths = self.pieces(count)?;
+        let total: u64 = lengths
             .iter()
             .map(|length| u64::from(u32::from_le_bytes(*length)))
             .sum();
         // Payload positions within a record are 32 bits.
         let total =
             u32::try_from(total).map_err(|_| Error::corrupt("record with more than 4 GiB of payload"))?;
-        let payload_bytes = self.take(total as usize)?;
-        Ok(Upsert {
-            ids,
-            columns,
-            payload_lengths,
-            payload_bytes,
-        })
+        let bytes = self.take(total as usize)?;
+        Ok(Payloads { lengths, bytes })
     }
 
     fn column(&mut self, count: usize, dimension: usize) -> Result<Column<'a>, Error> {
@@ -354,6 +383,7 @@ mod tests {
             [&payload, &Payload::default(), &payload].into_iter(),
         );
         put_delete(&mut record, &ids[1..]);
+        put_payloads(&mut record, &ids[..2], &[Payload::default(), payload]);
         record
     }
 
@@ -365,7 +395,12 @@ mod tests {
     fn effects_are_read_back() {
         let (layout, record) = (layout(), example());
         let effects = decode(&layout, &record).unwrap();
-        let [Effect::Upsert(upsert), Effect::Delete(deleted)] = &effects[..] else {
+        let [
+            Effect::Upsert(upsert),
+            Effect::Delete(deleted),
+            Effect::Payloads(changed, changes),
+        ] = &effects[..]
+        else {
             panic!("{effects:?}")
         };
         assert_eq!(
@@ -387,26 +422,35 @@ mod tests {
             [None, Some(vec![-1.0, f32::MIN_POSITIVE, f32::MAX]), None]
         );
         assert_eq!(rows(2), [None, None, None]);
-        upsert.check_payloads().unwrap();
+        upsert.payloads.check().unwrap();
         let ledger = Arc::default();
-        let payloads: Vec<_> = upsert.payloads(&ledger).collect();
+        let payloads: Vec<_> = upsert.payloads.decode(&ledger).collect();
         assert_eq!(
             payloads[0],
             Payload::from_fields(&[("x", Value::Int(5))]).unwrap()
         );
         assert!(payloads[1].is_empty());
         assert_eq!(payloads[2], payloads[0]);
+        assert_eq!(changed, &upsert.ids[..2]);
+        changes.check().unwrap();
+        let changes: Vec<_> = changes.decode(&ledger).collect();
+        assert_eq!(changes, [Payload::default(), payloads[0].clone()]);
         assert!(ledger.component(Component::Payload) > 0);
-        drop(payloads);
+        drop((payloads, changes));
         assert_eq!(ledger.total(), 0);
     }
 
     #[test]
     fn a_record_cut_short_or_damaged_is_refused_or_reads_as_something_valid() {
         let (layout, record) = (layout(), example());
-        let first_effect = record.len() - (1 + 4 + 17 + 9);
+        let payload_bytes = Payload::from_fields(&[("x", Value::Int(5))])
+            .unwrap()
+            .as_bytes()
+            .len();
+        let second_effect = record.len() - (1 + 4 + 9 + 17 + 2 * 4 + payload_bytes);
+        let first_effect = second_effect - (1 + 4 + 17 + 9);
         for cut in 0..record.len() {
-            let is_whole = cut == 0 || cut == first_effect;
+            let is_whole = [0, first_effect, second_effect].contains(&cut);
             assert_eq!(decode(&layout, &record[..cut]).is_ok(), is_whole, "cut at {cut}");
         }
         for position in 0..record.len() {
@@ -415,7 +459,7 @@ mod tests {
                 damaged[position] ^= flip;
                 for effect in decode(&layout, &damaged).into_iter().flatten() {
                     if let Effect::Upsert(upsert) = effect {
-                        let _ = upsert.check_payloads();
+                        let _ = upsert.payloads.check();
                         (0..3).for_each(|column| assert_eq!(upsert.rows(column).count(), upsert.ids.len()));
                     }
                 }

@@ -1,5 +1,6 @@
 //! A search: what is asked, what is answered, what it took.
 
+mod filtered;
 mod request;
 mod scan;
 mod top_k;
@@ -9,12 +10,15 @@ use omendb_metrics::Clock;
 
 pub use request::{Hit, Query, SearchRequest, SearchResponse};
 
+use filtered::FilteredScan;
 use scan::{Target, scan};
+use top_k::Candidate;
 
+use crate::filter::Filter;
 use crate::projection::Projection;
 use crate::state::State;
 use crate::validation::{check_dimension, check_finite};
-use crate::{CollectionConfig, Error, PointId, SearchStats, limits};
+use crate::{CollectionConfig, Error, Plan, PointId, Record, SearchStats, limits};
 
 /// What a worker needs to search, kept between searches.
 #[derive(Debug)]
@@ -58,8 +62,10 @@ impl Searcher {
             with_vector,
             exact: _,
             ef: _,
+            filter,
         } = request;
         let depth = check_depth(*limit, *offset)?;
+        filter.as_deref().map_or(Ok(()), Filter::check)?;
         let projection = Projection::new(config, with_payload, with_vector)?;
         let (column, vector) = config.vector(using)?;
         let excluded = self.prepare_query(state, column, query)?;
@@ -73,32 +79,42 @@ impl Searcher {
             query: &self.query,
             excluded,
         };
-        let candidates = scan(
-            self.kernels,
-            state,
-            &target,
-            depth,
-            (&mut self.scores, &mut stats),
-        );
+        let candidates = match filter.as_deref().filter(|filter| !filter.is_empty()) {
+            None => scan(
+                self.kernels,
+                state,
+                &target,
+                depth,
+                (&mut self.scores, &mut stats),
+            ),
+            Some(filter) => {
+                stats.plan = Plan::FilteredScan;
+                let scan = FilteredScan {
+                    kernels: self.kernels,
+                    clock: &self.clock,
+                    state,
+                    target: &target,
+                    filter,
+                    scores: &mut self.scores,
+                    stats: &mut stats,
+                };
+                scan.run(depth)
+            }
+        };
         let scanned = self.clock.now();
-        let mut hits = Vec::with_capacity(candidates.len().saturating_sub(*offset));
-        for candidate in candidates.into_iter().skip(*offset) {
+        let candidates = candidates.into_iter().skip(*offset);
+        let is_good = |candidate: &Candidate| {
             let score = user_score(vector.distance, candidate.rank);
-            if score_threshold.is_some_and(|threshold| !is_within(vector.distance, score, threshold)) {
-                break;
-            }
-            if let Some(record) = projection.record(state, candidate.slot)? {
-                hits.push(Hit {
-                    id: record.id,
-                    score,
-                    payload: record.payload,
-                    vectors: record.vectors,
-                });
-            }
-        }
+            score_threshold.is_none_or(|threshold| is_within(vector.distance, score, threshold))
+        };
+        let hits = candidates.take_while(is_good).filter_map(|candidate| {
+            let score = user_score(vector.distance, candidate.rank);
+            hit(&projection, state, candidate.slot, score).transpose()
+        });
+        let hits = hits.collect::<Result<Vec<_>, _>>()?;
         stats.hits = hits.len() as u64;
         stats.prepare_ns = prepared.nanos_since(started);
-        stats.scan_ns = scanned.nanos_since(prepared);
+        stats.scan_ns = scanned.nanos_since(prepared).saturating_sub(stats.filter_ns);
         stats.gather_ns = self.clock.now().nanos_since(scanned);
         Ok(SearchResponse { hits, stats })
     }
@@ -131,6 +147,17 @@ impl Searcher {
             }
         }
     }
+}
+
+/// The point at `slot` as a hit.
+fn hit(projection: &Projection<'_>, state: &State, slot: u32, score: f32) -> Result<Option<Hit>, Error> {
+    let record = projection.record(state, slot)?;
+    Ok(record.map(|Record { id, payload, vectors }| Hit {
+        id,
+        score,
+        payload,
+        vectors,
+    }))
 }
 
 /// How many candidates `limit` hits after `offset` take.

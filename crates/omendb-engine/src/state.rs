@@ -8,7 +8,7 @@ mod store;
 
 use std::sync::Arc;
 
-pub(crate) use chunk::Chunk;
+pub(crate) use chunk::{Chunk, SlotBits};
 pub(crate) use layout::{ColumnLayout, Layout};
 pub(crate) use store::{Applied, Store};
 

@@ -6,6 +6,8 @@ pub enum Plan {
     /// Every point compared: the answer is exact.
     #[default]
     Exact,
+    /// Every chunk scanned, its points tested against the filter before or after they are compared: exact.
+    FilteredScan,
 }
 
 impl Plan {
@@ -13,6 +15,7 @@ impl Plan {
     pub fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact",
+            Self::FilteredScan => "filtered_scan",
         }
     }
 }
@@ -36,11 +39,18 @@ pub struct SearchStats {
     pub chunks: u64,
     /// Candidates that entered the top-k heap.
     pub heap_pushes: u64,
+    /// Points tested against the filter, and those of them that did not pass. A point whose score keeps it out of the
+    /// answer anyway is not tested.
+    pub filter_checked: u64,
+    /// See `filter_checked`.
+    pub filter_rejected: u64,
     /// Hits returned.
     pub hits: u64,
     /// Nanoseconds to check the request, take the snapshot and prepare the query.
     pub prepare_ns: u64,
-    /// Nanoseconds to find the best candidates.
+    /// Nanoseconds to test points against the filter.
+    pub filter_ns: u64,
+    /// Nanoseconds to find the best candidates, the time of the filter not included.
     pub scan_ns: u64,
     /// Nanoseconds to gather ids, payloads and vectors of the hits.
     pub gather_ns: u64,
@@ -49,6 +59,6 @@ pub struct SearchStats {
 impl SearchStats {
     /// Nanoseconds from the granted start to hits ready: the sum of the stages.
     pub fn total_ns(&self) -> u64 {
-        self.prepare_ns + self.scan_ns + self.gather_ns
+        self.prepare_ns + self.filter_ns + self.scan_ns + self.gather_ns
     }
 }

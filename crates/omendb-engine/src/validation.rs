@@ -2,16 +2,20 @@
 
 use omendb_distance::{Distance, normalize};
 
+use crate::collection::Step;
 use crate::record::{put_delete, put_upsert};
 use crate::state::{ColumnLayout, Layout};
-use crate::{Error, Operation, Point, PointId, Vectors, WriteBatch, limits};
+use crate::{Error, Operation, Point, PointId, PointSelector, Vectors, WriteBatch, limits};
 
-/// A checked batch, ready for the log.
+/// A checked batch, ready for its turn.
 #[derive(Debug)]
 pub(crate) struct CheckedBatch {
-    pub(crate) record: Vec<u8>,
+    /// Effects that are concrete are encoded, those next to each other as one step.
+    pub(crate) steps: Vec<Step>,
     /// Points upserted and ids deleted.
     pub(crate) points: u64,
+    /// Memory of the steps, without that of filters.
+    pub(crate) bytes: usize,
 }
 
 /// Checks a batch against the collection and encodes it.
@@ -21,7 +25,8 @@ pub(crate) struct CheckedBatch {
 pub(crate) fn encode(layout: &Layout, batch: WriteBatch) -> Result<CheckedBatch, Error> {
     let points = batch.operations.iter().map(|operation| match operation {
         Operation::Upsert(points) => points.len(),
-        Operation::Delete(ids) => ids.len(),
+        Operation::Delete(ids) | Operation::Payload(_, PointSelector::Ids(ids)) => ids.len(),
+        Operation::DeleteMatching(_) | Operation::Payload(_, PointSelector::Filter(_)) => 0,
     });
     let points: usize = points.sum();
     if points > limits::MAX_POINTS_PER_BATCH {
@@ -30,17 +35,47 @@ pub(crate) fn encode(layout: &Layout, batch: WriteBatch) -> Result<CheckedBatch,
             "batch of {points} points, more than {most}"
         )));
     }
-    let mut record = Vec::new();
+    let (mut steps, mut record, mut bytes, mut by_ids) = (Vec::new(), Vec::new(), 0, 0);
     for operation in batch.operations {
-        match operation {
-            Operation::Upsert(points) => encode_upsert(layout, points, &mut record)?,
-            Operation::Delete(ids) => put_delete(&mut record, &ids),
+        let step = match operation {
+            Operation::Upsert(points) => {
+                encode_upsert(layout, points, &mut record)?;
+                None
+            }
+            Operation::Delete(ids) => {
+                put_delete(&mut record, &ids);
+                None
+            }
+            Operation::DeleteMatching(filter) => {
+                filter.check()?;
+                Some(Step::Delete(filter))
+            }
+            Operation::Payload(change, selector) => {
+                match &selector {
+                    PointSelector::Ids(ids) => by_ids += ids.len(),
+                    PointSelector::Filter(filter) => filter.check()?,
+                }
+                Some(Step::Payload(change, selector))
+            }
+        };
+        check_size(bytes + record.len())?;
+        if let Some(step) = step {
+            bytes += record.capacity();
+            if !record.is_empty() {
+                steps.push(Step::Record(std::mem::take(&mut record)));
+            }
+            steps.push(step);
         }
-        check_size(record.len())?;
+    }
+    if !record.is_empty() || steps.is_empty() {
+        bytes += record.capacity();
+        steps.push(Step::Record(record));
     }
     Ok(CheckedBatch {
-        record,
-        points: points as u64,
+        steps,
+        // The others are counted when they are resolved.
+        points: (points - by_ids) as u64,
+        bytes,
     })
 }
 
@@ -126,7 +161,8 @@ fn point_bytes(point: &Point) -> usize {
     size_of::<PointId>() + elements * size_of::<f32>() + point.payload.as_bytes().len()
 }
 
-fn check_size(bytes: usize) -> Result<(), Error> {
+/// Refuses more than a batch may have in the log.
+pub(crate) fn check_size(bytes: usize) -> Result<(), Error> {
     if bytes > limits::MAX_BATCH_BYTES {
         let most = limits::MAX_BATCH_BYTES;
         return Err(Error::invalid(format!("batch of more than {most} bytes")));

@@ -11,7 +11,7 @@ use crate::metrics::{QueryBlock, QueryError, Stage, StageCells};
 use crate::recall::{Sample, Ticket};
 use crate::search::Searcher;
 use crate::state::State;
-use crate::{Collection, Error, Plan, Query, SearchRequest, SearchResponse, SearchStats};
+use crate::{Collection, Error, Query, SearchRequest, SearchResponse, SearchStats};
 
 /// Runs searches. One per execution slot, used by one thread at a time: its metric cells have a single writer.
 #[derive(Debug)]
@@ -107,6 +107,7 @@ impl Worker {
             limit: request.limit,
             offset: request.offset,
             score_threshold: request.score_threshold,
+            filter: request.filter.clone(),
             found: response.hits.iter().map(|hit| hit.id).collect(),
             charge: Charge::new(&collection.shared().ledger, Component::Probe, bytes),
         };
@@ -117,7 +118,7 @@ impl Worker {
 /// The one recorder of what a search did.
 fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration_ns: u64) {
     let SearchStats {
-        plan: Plan::Exact,
+        plan: _,
         sequence: _,
         distance_computations,
         bytes_touched,
@@ -125,17 +126,24 @@ fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration
         elements_in_full_vectors,
         chunks: _,
         heap_pushes: _,
+        filter_checked,
+        filter_rejected,
         hits: _,
         prepare_ns,
+        filter_ns,
         scan_ns,
         gather_ns,
     } = *stats;
     block.cells.duration.record(duration_ns);
     block.cells.distances.add(distance_computations);
     block.cells.bytes_touched.add(bytes_touched);
+    block.cells.filter_rejected.add(filter_rejected);
     block.elements.add(elements);
     block.elements_in_full_vectors.add(elements_in_full_vectors);
     stages.stages.of(Stage::Prepare).record(prepare_ns);
+    if filter_checked > 0 {
+        stages.stages.of(Stage::Filter).record(filter_ns);
+    }
     stages.stages.of(Stage::Scan).record(scan_ns);
     stages.stages.of(Stage::Gather).record(gather_ns);
 }

@@ -1,6 +1,6 @@
 //! What a client asks to be written, and what became of it.
 
-use crate::{Point, PointId};
+use crate::{Filter, PayloadChange, Point, PointId};
 
 /// Operations that become durable and visible together, or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +16,19 @@ pub enum Operation {
     Upsert(Vec<Point>),
     /// Deletes points; ids that do not exist are passed over.
     Delete(Vec<PointId>),
+    /// Deletes the points that pass a filter when the write has its turn.
+    DeleteMatching(Filter),
+    /// Changes the payloads of points, whose vectors stay.
+    Payload(PayloadChange, PointSelector),
+}
+
+/// Points that an operation is about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PointSelector {
+    /// Those of these ids; one that does not exist makes the write fail.
+    Ids(Vec<PointId>),
+    /// Those that pass when the write has its turn.
+    Filter(Filter),
 }
 
 impl WriteBatch {
@@ -52,6 +65,8 @@ pub struct WriteStats {
     pub points_replaced: u64,
     /// Points deleted; ids that did not exist not counted.
     pub points_deleted: u64,
+    /// Points whose payload was changed on its own.
+    pub payloads_changed: u64,
     /// Vectors stored: a point of a collection with named vectors has several.
     pub vectors_written: u64,
     /// Bytes of this batch in the log.

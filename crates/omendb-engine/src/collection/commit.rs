@@ -9,6 +9,7 @@ use std::sync::Arc;
 use omendb_metrics::{Blocks, Timestamp, WorkerBlock};
 use omendb_storage::{AppendStats, Journal, SnapshotWriter};
 
+use crate::collection::resolve::{Settled, Step, settle};
 use crate::collection::{CollectionStatus, Shared};
 use crate::ledger::Charge;
 use crate::metrics::{Rebalance, WriteCells};
@@ -35,10 +36,11 @@ pub(crate) enum Op {
 /// A checked write on its way into the log.
 #[derive(Debug)]
 pub(crate) struct PendingWrite {
-    pub(crate) record: Vec<u8>,
+    pub(crate) steps: Vec<Step>,
+    /// Points that are known already; those that steps are resolved to come to them.
     pub(crate) points: u64,
     pub(crate) submitted: Timestamp,
-    /// The memory of `record`.
+    /// The memory of `steps`.
     pub(crate) _charge: Charge,
 }
 
@@ -113,60 +115,68 @@ impl Commit {
         }
         let clock = self.shared.services.clock.clone();
         let begun = clock.now();
-        let applied: Vec<_> = writes
+        let settled: Vec<_> = writes
             .iter()
-            .map(|write| self.store.apply(&write.record))
+            .map(|write| settle(&mut self.store, &write.steps))
             .collect();
         let apply_ns = clock.now().nanos_since(begun);
-        let accepted = writes.iter().zip(&applied).filter(|(_, applied)| applied.is_ok());
-        let records: Vec<&[u8]> = accepted.map(|(write, _)| write.record.as_slice()).collect();
+        let accepted = settled.iter().filter_map(|settled| settled.as_ref().ok());
+        let records: Vec<&[u8]> = accepted.map(|settled| &*settled.record).collect();
         if records.is_empty() {
-            return applied
+            return settled
                 .into_iter()
-                .map(|applied| applied.and_then(|_| Err(fault())))
+                .map(|settled| settled.and_then(|_| Err(fault())))
                 .collect();
         }
         let append = match self.append(&records) {
             Ok(append) => append,
             Err(error) => {
-                return applied
+                return settled
                     .into_iter()
-                    .map(|applied| applied.and(Err(error.clone())))
+                    .map(|settled| settled.and(Err(error.clone())))
                     .collect();
             }
         };
         self.store.set_sequence(append.last_sequence);
         self.shared.publish(self.store.state().clone());
         self.note_log();
-        self.record_commit(&append, records.len());
+        let batches = records.len();
+        self.record_commit(&append, batches);
         let mut sequence = append.first_sequence;
-        let outcome = |(write, applied): (&PendingWrite, Result<Applied, Error>)| {
+        let outcome = |(write, settled): (&PendingWrite, Result<Settled<'_>, Error>)| {
+            let Settled {
+                record,
+                applied,
+                resolved,
+            } = settled?;
             let Applied {
                 points_upserted,
                 points_replaced,
                 points_deleted,
+                payloads_changed,
                 vectors_written,
-            } = applied?;
+            } = applied;
             let stats = WriteStats {
                 points_upserted,
                 points_replaced,
                 points_deleted,
+                payloads_changed,
                 vectors_written,
-                log_bytes: write.record.len() as u64,
-                batches: records.len() as u64,
+                log_bytes: record.len() as u64,
+                batches: batches as u64,
                 wait_ns: begun.nanos_since(write.submitted),
                 apply_ns,
                 append_ns: append.write_ns,
                 fsync_ns: append.fsync_ns,
             };
-            self.record_write(&stats, write.points);
+            self.record_write(&stats, write.points + resolved);
             sequence += 1;
             Ok(WriteOutcome {
                 sequence: sequence - 1,
                 stats,
             })
         };
-        writes.iter().zip(applied).map(outcome).collect()
+        writes.iter().zip(settled).map(outcome).collect()
     }
 
     /// Makes the records durable. On failure everything applied since the last publication is undone.
@@ -273,6 +283,7 @@ impl Commit {
             points_upserted: _,
             points_replaced: _,
             points_deleted: _,
+            payloads_changed: _,
             vectors_written,
             log_bytes: _,
             batches: _,

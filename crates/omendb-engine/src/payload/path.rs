@@ -1,7 +1,9 @@
 //! The address of something inside a payload: `a.b`, `a[].b`, `a[0]`, `"a.b".c`.
 
+use std::ops::ControlFlow;
 use std::str::FromStr;
 
+use crate::payload::{Fields, ValueRef};
 use crate::{Error, limits};
 
 /// A parsed path. A quoted key may hold dots and brackets; `[]` means every element of a list.
@@ -16,6 +18,47 @@ pub(super) enum PathKey {
     Field(String),
     Element(usize),
     EveryElement,
+}
+
+impl PayloadPath {
+    /// Calls `visit` with every value that the path leads to in an object, until it breaks. A list at the end of the
+    /// path is one value.
+    pub(crate) fn visit<'a>(
+        &self,
+        fields: Fields<'a>,
+        visit: &mut impl FnMut(ValueRef<'a>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        walk(&self.keys, ValueRef::Object(fields), visit)
+    }
+
+    /// Whether the path ends with `[]`.
+    pub(crate) fn ends_with_every_element(&self) -> bool {
+        self.keys.last() == Some(&PathKey::EveryElement)
+    }
+}
+
+fn walk<'a>(
+    keys: &[PathKey],
+    value: ValueRef<'a>,
+    visit: &mut impl FnMut(ValueRef<'a>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let Some((key, rest)) = keys.split_first() else {
+        return visit(value);
+    };
+    match (key, value) {
+        (PathKey::Field(name), ValueRef::Object(fields)) => match fields.get(name) {
+            Some(value) => walk(rest, value, visit),
+            None => ControlFlow::Continue(()),
+        },
+        (PathKey::Element(index), ValueRef::List(mut list)) => match list.nth(*index) {
+            Some(value) => walk(rest, value, visit),
+            None => ControlFlow::Continue(()),
+        },
+        (PathKey::EveryElement, ValueRef::List(mut list)) => {
+            list.try_for_each(|element| walk(rest, element, visit))
+        }
+        (PathKey::Field(_) | PathKey::Element(_) | PathKey::EveryElement, _) => ControlFlow::Continue(()),
+    }
 }
 
 impl FromStr for PayloadPath {

@@ -68,11 +68,15 @@ impl<'a> Fields<'a> {
         self.bytes
     }
 
-    /// The value of `key`, if the object has it.
+    /// The value of `key`, if the object has it. The values before it are stepped over, not read.
     pub fn get(self, key: &str) -> Option<ValueRef<'a>> {
-        self.into_iter()
-            .find(|(name, _)| *name == key)
-            .map(|(_, value)| value)
+        let mut cursor = Cursor { bytes: self.bytes };
+        loop {
+            if cursor.bytes_with_length().ok()? == key.as_bytes() {
+                return cursor.value().ok();
+            }
+            cursor.skip_value().ok()?;
+        }
     }
 }
 
@@ -151,6 +155,10 @@ fn check_value(value: ValueRef<'_>, depth: usize) -> Result<(), Error> {
     }
 }
 
+fn unknown_kind(tag: u8) -> Error {
+    Error::corrupt(format!("payload value of unknown kind {tag}"))
+}
+
 struct Cursor<'a> {
     bytes: &'a [u8],
 }
@@ -175,7 +183,7 @@ impl<'a> Cursor<'a> {
             OBJECT => ValueRef::Object(Fields {
                 bytes: self.container()?,
             }),
-            _ => return Err(Error::corrupt(format!("payload value of unknown kind {tag}"))),
+            _ => return Err(unknown_kind(tag)),
         })
     }
 
@@ -184,9 +192,24 @@ impl<'a> Cursor<'a> {
         self.take(length as usize)
     }
 
-    fn string(&mut self) -> Result<&'a str, Error> {
+    fn skip_value(&mut self) -> Result<(), Error> {
+        match self.take(1)?[0] {
+            NULL | FALSE | TRUE => Ok(()),
+            INT | UINT => self.varint().map(drop),
+            FLOAT => self.take(size_of::<f64>()).map(drop),
+            STRING => self.bytes_with_length().map(drop),
+            LIST | OBJECT => self.container().map(drop),
+            other => Err(unknown_kind(other)),
+        }
+    }
+
+    fn bytes_with_length(&mut self) -> Result<&'a [u8], Error> {
         let length = self.varint()?;
-        let bytes = self.take(usize::try_from(length).unwrap_or(usize::MAX))?;
+        self.take(usize::try_from(length).unwrap_or(usize::MAX))
+    }
+
+    fn string(&mut self) -> Result<&'a str, Error> {
+        let bytes = self.bytes_with_length()?;
         std::str::from_utf8(bytes).map_err(|_| Error::corrupt("payload string that is not UTF-8"))
     }
 

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use omendb_distance::Distance;
 
+use crate::filter::Subject;
 use crate::recall::Sample;
+use crate::state::Chunk;
 
 /// Rounding of another order of additions, relative to the value; two answers that differ by less are tied.
 const TOLERANCE: f32 = 1e-5;
@@ -63,6 +65,7 @@ fn every_rank(sample: &Sample, is_stopped: impl Fn() -> bool) -> Option<Vec<f32>
         for position in chunk.alive.iter() {
             if let Some(row) = chunk.column(sample.column).row(position)
                 && excluded != Some(layout.slot(number, position))
+                && passes(sample, chunk, position)
             {
                 ranks.push(rank(sample, row));
             }
@@ -71,9 +74,18 @@ fn every_rank(sample: &Sample, is_stopped: impl Fn() -> bool) -> Option<Vec<f32>
     Some(ranks)
 }
 
+/// The row of a hit; `None` when it should have been none, because it does not pass the filter.
 fn row_at(sample: &Sample, slot: u32) -> Option<&[f32]> {
     let (chunk, position) = sample.state.locate(slot)?;
+    if !passes(sample, chunk, position) {
+        return None;
+    }
     chunk.column(sample.column).row(position)
+}
+
+fn passes(sample: &Sample, chunk: &Chunk, position: usize) -> bool {
+    let subject = Subject::point(&sample.state.layout, chunk, position);
+    sample.filter.as_ref().is_none_or(|filter| subject.passes(filter))
 }
 
 fn is_at_least(sample: &Sample, row: &[f32], worst: f32) -> bool {

@@ -1,5 +1,8 @@
 //! The question and the answer.
 
+use std::sync::Arc;
+
+use crate::filter::Filter;
 use crate::{Payload, PayloadSelector, PointId, SearchStats, VectorSelector, Vectors};
 
 /// A search of one collection.
@@ -23,6 +26,8 @@ pub struct SearchRequest {
     pub exact: bool,
     /// How many candidates a graph search keeps; without effect on an exact search.
     pub ef: Option<usize>,
+    /// Only points that pass this are hits.
+    pub filter: Option<Arc<Filter>>,
 }
 
 impl SearchRequest {
@@ -38,6 +43,7 @@ impl SearchRequest {
             with_vector: VectorSelector::None,
             exact: false,
             ef: None,
+            filter: None,
         }
     }
 }

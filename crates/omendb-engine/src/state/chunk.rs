@@ -1,8 +1,10 @@
 //! A chunk: consecutive slots with their ids, payloads and rows, shared by every version of the state that has it.
 //!
-//! A slot is written once; deleting its point clears its `alive` bit and touches nothing else. So the bits are kept
-//! beside the shared parts, and a deletion copies a few words where an insertion copies the open chunk.
+//! A slot's id and rows are written once; deleting its point clears its `alive` bit and touches nothing else. So the
+//! bits are kept beside the shared parts, and a deletion copies a few words where an insertion copies the open chunk.
+//! A payload may be replaced, which copies the chunk's ids and references to payloads.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::ledger::{Charge, Component, Ledger};
@@ -40,6 +42,19 @@ impl SlotBits {
             *word &= other;
         }
         both
+    }
+
+    /// The runs of neighbouring positions that are set, ascending.
+    pub(crate) fn runs(self) -> impl Iterator<Item = Range<usize>> {
+        let mut positions = self.iter().peekable();
+        std::iter::from_fn(move || {
+            let start = positions.next()?;
+            let mut end = start + 1;
+            while positions.next_if_eq(&end).is_some() {
+                end += 1;
+            }
+            Some(start..end)
+        })
     }
 
     /// The positions that are set, ascending.
@@ -126,6 +141,11 @@ impl Chunk {
         entries.payloads.push(payload);
         self.alive.insert(position);
         position
+    }
+
+    /// Replaces the payload of a point. Its rows are not copied, nor, where no reader holds them, its neighbours.
+    pub(crate) fn set_payload(&mut self, position: usize, payload: Payload) {
+        Arc::make_mut(&mut self.entries).payloads[position] = payload;
     }
 
     pub(crate) fn rows_mut(&mut self, column: usize) -> &mut Rows {
@@ -249,6 +269,11 @@ mod tests {
         assert!(bits.contains(63) && !bits.contains(64));
         assert!(bits.iter().eq([0, 63, 200, 255]));
         assert_eq!(bits.count(), 4);
+        bits.insert(64);
+        bits.insert(65);
+        assert!(bits.runs().eq([0..1, 63..66, 200..201, 255..256]));
+        assert!(SlotBits::default().runs().eq([]));
+        bits.remove(64);
         let mut other = SlotBits::default();
         other.insert(200);
         assert!(bits.and(&other).iter().eq([200]));

@@ -4,11 +4,12 @@
 //! log answers as the original did. Which slot a point gets may differ, and nothing that leaves the engine shows it.
 
 use std::collections::BTreeSet;
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use crate::ledger::Ledger;
 use crate::payload::PayloadSegment;
-use crate::record::{Effect, RowBytes, Upsert, decode};
+use crate::record::{Effect, Payloads, RowBytes, Upsert, decode};
 use crate::state::{Chunk, Layout, State};
 use crate::{Error, ErrorKind, Payload, PointId, limits};
 
@@ -35,7 +36,25 @@ pub(crate) struct Applied {
     pub(crate) points_upserted: u64,
     pub(crate) points_replaced: u64,
     pub(crate) points_deleted: u64,
+    pub(crate) payloads_changed: u64,
     pub(crate) vectors_written: u64,
+}
+
+impl AddAssign for Applied {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            points_upserted,
+            points_replaced,
+            points_deleted,
+            payloads_changed,
+            vectors_written,
+        } = other;
+        self.points_upserted += points_upserted;
+        self.points_replaced += points_replaced;
+        self.points_deleted += points_deleted;
+        self.payloads_changed += payloads_changed;
+        self.vectors_written += vectors_written;
+    }
 }
 
 impl Store {
@@ -64,6 +83,11 @@ impl Store {
 
     pub(crate) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Goes back to a state that this store had; what was applied since is forgotten.
+    pub(crate) fn go_back_to(&mut self, state: State) {
+        *self = Self::resume(state, &self.ledger);
     }
 
     /// Sets the sequence number of the newest write applied.
@@ -95,8 +119,10 @@ impl Store {
         let layout = Arc::clone(&self.state.layout);
         let effects = decode(&layout, record)?;
         for effect in &effects {
-            if let Effect::Upsert(upsert) = effect {
-                upsert.check_payloads()?;
+            match effect {
+                Effect::Upsert(upsert) => upsert.payloads.check()?,
+                Effect::Payloads(_, payloads) => payloads.check()?,
+                Effect::Delete(_) => {}
             }
         }
         self.check_room(&effects)?;
@@ -136,7 +162,7 @@ impl Store {
     fn check_room(&self, effects: &[Effect<'_>]) -> Result<(), Error> {
         let points = |effect: &Effect<'_>| match effect {
             Effect::Upsert(upsert) => upsert.ids.len(),
-            Effect::Delete(_) => 0,
+            Effect::Delete(_) | Effect::Payloads(..) => 0,
         };
         let wanted: usize = effects.iter().map(points).sum();
         let room = limits::MAX_SLOTS.saturating_sub(self.state.chunks.len() * self.state.layout.chunk_slots);
@@ -154,6 +180,7 @@ impl Store {
         for effect in effects {
             match effect {
                 Effect::Upsert(upsert) => self.upsert(upsert, &mut applied),
+                Effect::Payloads(ids, payloads) => self.replace_payloads(ids, payloads, &mut applied),
                 Effect::Delete(ids) => {
                     for &id in ids {
                         if let Some(slot) = self.state.ids.remove(id) {
@@ -172,7 +199,7 @@ impl Store {
             .map(|column| upsert.rows(column))
             .collect();
         let ledger = Arc::clone(&self.ledger);
-        for (&id, payload) in upsert.ids.iter().zip(upsert.payloads(&ledger)) {
+        for (&id, payload) in upsert.ids.iter().zip(upsert.payloads.decode(&ledger)) {
             let slot = self.push(id, payload);
             for (column, rows) in columns.iter_mut().enumerate() {
                 let row = rows.next().flatten();
@@ -184,6 +211,20 @@ impl Store {
             if let Some(previous) = self.state.ids.insert(id, slot) {
                 self.bury(previous);
                 applied.points_replaced += 1;
+            }
+        }
+    }
+
+    fn replace_payloads(&mut self, ids: &[PointId], payloads: &Payloads<'_>, applied: &mut Applied) {
+        let ledger = Arc::clone(&self.ledger);
+        for (&id, payload) in ids.iter().zip(payloads.decode(&ledger)) {
+            let Some(slot) = self.state.ids.get(id) else {
+                continue;
+            };
+            let (number, position) = self.state.layout.locate(slot);
+            if let Some(Some(chunk)) = self.state.chunks.get_mut(number) {
+                Arc::make_mut(chunk).set_payload(position, payload);
+                applied.payloads_changed += 1;
             }
         }
     }

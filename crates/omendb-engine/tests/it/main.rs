@@ -16,6 +16,8 @@ mod crash;
 mod durability;
 /// Full disks, failed syncs, damaged files.
 mod faults;
+/// Filters in searches and scrolls, and writes by filter, against the plain predicate.
+mod filters;
 /// What the others share: engines, points, models.
 mod fixtures;
 /// What a collection is charged for, and that it gets it back.
