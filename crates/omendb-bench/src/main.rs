@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 mod ann;
 mod distance;
+mod ingest;
 mod report;
 
 pub(crate) use report::Report;
@@ -36,6 +37,11 @@ const BENCHMARKS: &[Benchmark] = &[
         "distance",
         "one query against 50,000 rows in memory, beside reading them",
         distance::measure,
+    ),
+    (
+        "ingest",
+        "50,000 real points over HTTP by 1 and by 16 clients, and the fsyncs they share",
+        ingest::measure,
     ),
 ];
 
