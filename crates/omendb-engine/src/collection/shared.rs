@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use omendb_metrics::{Clock, Series};
+use omendb_metrics::{Clock, Series, Timestamp};
 use omendb_storage::FileSystem;
 
 use crate::collection::CollectionStatus;
@@ -35,6 +35,7 @@ pub(crate) struct Shared {
     failure: OnceLock<Error>,
     log_bytes: AtomicU64,
     snapshot_bytes: AtomicU64,
+    next_snapshot: AtomicU64,
     is_disk_full: AtomicBool,
     has_sparse_chunks: AtomicBool,
 }
@@ -59,6 +60,7 @@ impl Shared {
             failure: OnceLock::new(),
             log_bytes: AtomicU64::new(0),
             snapshot_bytes: AtomicU64::new(0),
+            next_snapshot: AtomicU64::new(0),
             is_disk_full: AtomicBool::new(false),
             has_sparse_chunks: AtomicBool::new(false),
         }
@@ -120,6 +122,15 @@ impl Shared {
 
     pub(crate) fn set_snapshot_bytes(&self, bytes: u64) {
         self.snapshot_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// No snapshot before this time.
+    pub(crate) fn next_snapshot(&self) -> Timestamp {
+        Timestamp::from_nanos(self.next_snapshot.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_next_snapshot(&self, time: Timestamp) {
+        self.next_snapshot.store(time.as_nanos(), Ordering::Relaxed);
     }
 
     /// Whether the newest write found the disk full.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use omendb_metrics::Timestamp;
 use omendb_storage::{SnapshotStats, SnapshotWriter};
 
 use crate::Error;
@@ -11,12 +12,16 @@ use crate::metrics::SnapshotOutcome;
 use crate::record::chunk_record;
 use crate::state::State;
 
+/// After a snapshot that failed, on a full disk perhaps, the next one waits: what it writes first would be in vain.
+const RETRY_NANOS: u64 = 60_000_000_000;
+
 impl Collection {
-    /// Whether the log has grown enough past the newest snapshot: to at least `log_bytes`, and to the snapshot's own
-    /// size, so that no byte is written more than about twice for it.
+    /// Whether the log has grown enough past the newest snapshot: to more than `log_bytes`, and than the snapshot's own
+    /// size, so that no byte is written more than about twice for it. Not soon after an attempt that failed.
     pub(crate) fn wants_snapshot(&self, log_bytes: u64) -> bool {
         self.shared.status() == CollectionStatus::Ready
             && self.shared.log_bytes() > log_bytes.max(self.shared.snapshot_bytes())
+            && self.shared.services.clock.now() >= self.shared.next_snapshot()
     }
 
     /// Writes a snapshot of the present state and lets the log before it be removed. Writes go on meanwhile.
@@ -33,6 +38,10 @@ impl Collection {
             SnapshotOutcome::Failure
         };
         services.metrics.snapshots.increment(outcome);
+        if written.is_err() {
+            let retry = services.clock.now().as_nanos().saturating_add(RETRY_NANOS);
+            self.shared.set_next_snapshot(Timestamp::from_nanos(retry));
+        }
         if let Some(queue) = self.queue.get() {
             // Refused only when the collection was closed meanwhile.
             let _ = queue.run(Op::MeasureLog, 0);

@@ -76,6 +76,8 @@ fn read_until(is_done: &AtomicBool, mut read: impl FnMut() -> Vec<i64>) -> u64 {
 fn a_reader_sees_all_of_a_batch_or_nothing() {
     let mut options = options(&SimFs::new(1));
     options.commit_threads = 2;
+    // Snapshots are written all the while, too.
+    options.snapshot_log_bytes = 20_000;
     let engine = open_with(options).unwrap();
     let collection = engine
         .create_collection("main", CollectionConfig::unnamed(8, Distance::Dot))

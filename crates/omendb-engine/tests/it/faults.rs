@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use omendb_engine::{
     CollectionConfig, CollectionStatus, Distance, Engine, ErrorKind, SearchRequest, WriteBatch,
 };
+use omendb_metrics::Clock;
 use omendb_sim::{Fault, Rng, SimFs};
 
-use crate::fixtures::{contents, open, open_with, options, point, upsert_random, with_main};
+use crate::fixtures::{Scrape, contents, open, open_with, options, point, upsert_random, with_main};
 
 #[test]
 fn a_full_disk_refuses_writes_and_recovers_by_itself() {
@@ -32,6 +33,38 @@ fn a_full_disk_refuses_writes_and_recovers_by_itself() {
     let after = contents(&collection);
     engine.close();
     assert_eq!(contents(&open(&fs).collection("main").unwrap()), after);
+}
+
+#[test]
+fn a_snapshot_that_does_not_fit_is_given_up_and_tried_again_later() {
+    let (clock, time) = Clock::manual();
+    let fs = SimFs::new(1);
+    let mut options = options(&fs);
+    (options.clock, options.snapshot_log_bytes) = (clock, 10_000);
+    let engine = open_with(options).unwrap();
+    let collection = engine
+        .create_collection("main", CollectionConfig::unnamed(64, Distance::Dot))
+        .unwrap();
+    upsert_random(&collection, &mut Rng::new(1), 0..100);
+    let (before, log_bytes) = (contents(&collection), collection.info().log_bytes);
+    let scrape = Scrape::of(&engine);
+    let attempts = |outcome| scrape.value("omendb_snapshot_attempts_total", &[("outcome", outcome)]);
+    fs.set_capacity(fs.used_bytes() + 2_000);
+    (0..3).for_each(|_| engine.tick());
+    assert_eq!(
+        (attempts("success"), attempts("failure")),
+        (0.0, 1.0),
+        "not again at once"
+    );
+    assert_eq!(
+        (contents(&collection), collection.info().log_bytes),
+        (before, log_bytes)
+    );
+    fs.set_capacity(u64::MAX);
+    time.advance_nanos(60_000_000_000);
+    engine.tick();
+    assert_eq!((attempts("success"), attempts("failure")), (1.0, 1.0));
+    assert!(collection.info().log_bytes < log_bytes);
 }
 
 #[test]
