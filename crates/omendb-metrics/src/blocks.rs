@@ -3,8 +3,6 @@
 //! Counts live in the block of a living worker or in the base, never in both: a worker that ends folds its block into
 //! the base under the lock that readers take. So a reader sees every count once, and no total ever goes back.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::marker::PhantomData;
 use std::ops::Deref;
 
@@ -114,22 +112,29 @@ impl<B: Fold> Drop for WorkerBlock<B> {
 
 /// A worker's blocks for everything it has ever counted for, such as the collections it has searched.
 ///
-/// Finding the block of the thing last counted for is one comparison; of another, one look-up by address.
+/// Finding the block of the thing last counted for is one comparison; of another, a look-up by address.
 #[derive(Debug)]
 pub struct WorkerBlocks<B: Fold> {
     last: usize,
     blocks: Vec<WorkerBlock<B>>,
-    by_address: HashMap<usize, usize, BuildHasherDefault<AddressHasher>>,
+    /// Positions in `blocks` by hashed address, with linear probing; at most half of them taken. An address cannot be
+    /// reused while a block is listed under it, because the block keeps its `Blocks` alive.
+    slots: Vec<u32>,
     sweep_at: usize,
 }
+
+/// A slot without a block.
+const EMPTY: u32 = u32::MAX;
+/// Slots at the beginning, a power of two.
+const FEWEST_SLOTS: usize = 32;
 
 impl<B: Fold> Default for WorkerBlocks<B> {
     fn default() -> Self {
         Self {
             last: 0,
             blocks: Vec::new(),
-            by_address: HashMap::default(),
-            sweep_at: 16,
+            slots: vec![EMPTY; FEWEST_SLOTS],
+            sweep_at: FEWEST_SLOTS / 2,
         }
     }
 }
@@ -148,17 +153,29 @@ impl<B: Fold> WorkerBlocks<B> {
         &self.blocks[self.last]
     }
 
-    /// An address cannot be reused while a block, which keeps its `Blocks` alive, is listed under it.
     fn find(&mut self, blocks: &Arc<Blocks<B>>) -> usize {
-        let address = Arc::as_ptr(blocks) as usize;
-        if let Some(&index) = self.by_address.get(&address) {
-            return index;
+        let mut slot = self.first_slot(blocks);
+        while let Some(block) = self.blocks.get(self.slots[slot] as usize) {
+            if Arc::ptr_eq(&block.blocks, blocks) {
+                return self.slots[slot] as usize;
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
         }
+        self.register(blocks)
+    }
+
+    #[cold]
+    fn register(&mut self, blocks: &Arc<Blocks<B>>) -> usize {
         if self.blocks.len() >= self.sweep_at {
             self.forget_removed();
         }
         self.blocks.push(Blocks::register(blocks));
-        self.by_address.insert(address, self.blocks.len() - 1);
+        if 2 * self.blocks.len() > self.slots.len() {
+            self.slots = vec![EMPTY; 2 * self.slots.len()];
+            (0..self.blocks.len()).for_each(|index| self.enter(index));
+        } else {
+            self.enter(self.blocks.len() - 1);
+        }
         self.blocks.len() - 1
     }
 
@@ -166,32 +183,24 @@ impl<B: Fold> WorkerBlocks<B> {
     fn forget_removed(&mut self) {
         self.blocks
             .retain(|block| Arc::strong_count(&block.blocks) > block.blocks.live());
-        self.sweep_at = (2 * self.blocks.len()).max(16);
-        let indices = self.blocks.iter().enumerate();
-        self.by_address = indices
-            .map(|(index, block)| (Arc::as_ptr(&block.blocks) as usize, index))
-            .collect();
-    }
-}
-
-/// Spreads addresses by one multiplication (Fibonacci hashing): nobody can choose an address to attack with.
-#[derive(Debug, Default)]
-struct AddressHasher(u64);
-
-impl Hasher for AddressHasher {
-    fn finish(&self) -> u64 {
-        self.0
+        self.sweep_at = (2 * self.blocks.len()).max(FEWEST_SLOTS / 2);
+        self.slots.fill(EMPTY);
+        (0..self.blocks.len()).for_each(|index| self.enter(index));
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_usize(usize::from(byte) ^ self.0 as usize);
+    fn enter(&mut self, index: usize) {
+        let mut slot = self.first_slot(&self.blocks[index].blocks);
+        while self.slots[slot] != EMPTY {
+            slot = (slot + 1) & (self.slots.len() - 1);
         }
+        self.slots[slot] = index as u32;
     }
 
-    fn write_usize(&mut self, address: usize) {
-        let product = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = product ^ (product >> 32);
+    /// Where to look first: addresses are spread by one multiplication (Fibonacci hashing); nobody can choose one to
+    /// attack with.
+    fn first_slot(&self, blocks: &Arc<Blocks<B>>) -> usize {
+        let address = Arc::as_ptr(blocks) as usize as u64;
+        (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & (self.slots.len() - 1)
     }
 }
 

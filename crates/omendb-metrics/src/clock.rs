@@ -141,7 +141,8 @@ fn saturating_nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The time-stamp counter with its origin and its rate as nanoseconds per tick in 32.32 fixed point.
+/// The time-stamp counter with its origin and its rate as nanoseconds per tick in 32.32 fixed point. The origin lies a
+/// good deal before the calibration, so that a core whose counter is a little behind cannot read a time before it.
 #[derive(Debug, Clone, Copy)]
 struct Tsc {
     origin: u64,
@@ -151,7 +152,7 @@ struct Tsc {
 impl Tsc {
     #[inline]
     fn nanos(self) -> u64 {
-        let ticks = rdtsc().saturating_sub(self.origin);
+        let ticks = rdtsc().wrapping_sub(self.origin);
         ((u128::from(ticks) * u128::from(self.nanos_per_tick)) >> 32) as u64
     }
 
@@ -170,7 +171,7 @@ impl Tsc {
         // 100 MHz to 100 GHz; anything else is a machine that lies about its counter.
         let plausible = (1 << 32) / 100..=(1 << 32) * 10;
         plausible.contains(&nanos_per_tick).then_some(Self {
-            origin: first_ticks,
+            origin: first_ticks.saturating_sub(ticks as u64),
             nanos_per_tick,
         })
     }

@@ -8,7 +8,7 @@ use crate::blocks::Fold;
 use crate::cell::Cell;
 use crate::descriptor::Kind;
 use crate::distribution::Distribution;
-use crate::grid::{Grid, LATENCY_BUCKETS, Latency};
+use crate::grid::{Grid, GridSpec, LATENCY_BUCKETS, Latency};
 use crate::reading::{Instrument, Reading};
 
 /// A duration histogram in a worker's block, every bucket in place: 1.7 KB, the fastest to record.
@@ -76,120 +76,126 @@ type Chunk = [AtomicU64; CHUNK];
 #[derive(Debug)]
 struct Buckets {
     sum: AtomicU64,
-    chunks: Box<[OnceLock<Box<Chunk>>]>,
+    /// By octave; a coarser grid uses the first few.
+    chunks: [OnceLock<Box<Chunk>>; LATENCY_BUCKETS.div_ceil(CHUNK)],
+}
+
+impl Default for Buckets {
+    fn default() -> Self {
+        Self {
+            sum: AtomicU64::new(0),
+            chunks: [const { OnceLock::new() }; LATENCY_BUCKETS.div_ceil(CHUNK)],
+        }
+    }
 }
 
 impl Buckets {
-    fn new<G: Grid>() -> Box<Self> {
-        let chunks = (0..G::SPEC.buckets.div_ceil(CHUNK))
-            .map(|_| OnceLock::new())
-            .collect();
-        Box::new(Self {
-            sum: AtomicU64::new(0),
-            chunks,
-        })
-    }
-
     #[inline]
     fn bucket(&self, bucket: usize) -> &AtomicU64 {
         &self.chunks[bucket / CHUNK].get_or_init(Box::default)[bucket % CHUNK]
     }
 
-    /// The buckets in use with their counts.
-    fn occupied(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
-        self.chunks
-            .iter()
-            .enumerate()
-            .filter_map(|(at, chunk)| Some((at, chunk.get()?)))
-            .flat_map(|(at, chunk)| {
-                chunk
-                    .iter()
-                    .enumerate()
-                    .map(move |(i, count)| (at * CHUNK + i, count.load(Ordering::Relaxed)))
-            })
-    }
-
-    fn distribution<G: Grid>(&self) -> Distribution {
-        let mut counts = vec![0; G::SPEC.buckets].into_boxed_slice();
+    fn distribution(&self, spec: &'static GridSpec) -> Distribution {
+        let mut counts = vec![0; spec.buckets].into_boxed_slice();
         for (chunk, counts) in self.chunks.iter().zip(counts.chunks_mut(CHUNK)) {
             let Some(chunk) = chunk.get() else { continue };
             for (count, bucket) in counts.iter_mut().zip(&**chunk) {
                 *count = bucket.load(Ordering::Relaxed);
             }
         }
-        Distribution::new(G::SPEC, counts, self.sum.load(Ordering::Relaxed))
+        Distribution::new(spec, counts, self.sum.load(Ordering::Relaxed))
     }
 
-    fn heap_bytes(&self) -> usize {
-        let used = self.chunks.iter().filter(|chunk| chunk.get().is_some()).count();
-        size_of::<Self>() + size_of_val(&*self.chunks) + used * size_of::<Chunk>()
+    fn chunks_in_use(&self) -> usize {
+        self.chunks.iter().filter(|chunk| chunk.get().is_some()).count()
     }
 }
 
-macro_rules! histogram {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug)]
-        pub struct $name<G = Latency> {
-            buckets: OnceLock<Box<Buckets>>,
-            grid: PhantomData<fn(G)>,
-        }
-
-        impl<G> Default for $name<G> {
-            fn default() -> Self {
-                Self { buckets: OnceLock::new(), grid: PhantomData }
-            }
-        }
-
-        impl<G: Grid> $name<G> {
-            /// What was recorded so far.
-            pub fn distribution(&self) -> Distribution {
-                self.buckets.get().map_or_else(Distribution::empty::<G>, |buckets| buckets.distribution::<G>())
-            }
-        }
-
-        impl<G: Grid> Instrument for $name<G> {
-            const KIND: Kind = Kind::Histogram;
-
-            fn read(&self) -> Option<Reading> {
-                Some(Reading::Distribution(Box::new(self.distribution())))
-            }
-
-            fn is_untouched(&self) -> bool {
-                self.buckets.get().is_none()
-            }
-
-            fn heap_bytes(&self) -> usize {
-                self.buckets.get().map_or(0, |buckets| buckets.heap_bytes())
-            }
-        }
-    };
+/// A histogram that any thread may record into: of durations in nanoseconds, or of sizes as `Histogram<Size>`.
+///
+/// ```
+/// # use omendb_metrics::{Histogram, Size};
+/// let batch_points = Histogram::<Size>::default();
+/// batch_points.record(500);
+/// assert_eq!(batch_points.distribution().count(), 1);
+/// ```
+#[derive(Debug)]
+pub struct Histogram<G = Latency> {
+    buckets: OnceLock<Box<Buckets>>,
+    grid: PhantomData<fn(G)>,
 }
 
-histogram! {
-    /// A histogram that any thread may record into: of durations in nanoseconds, or of sizes as `Histogram<Size>`.
-    ///
-    /// ```
-    /// # use omendb_metrics::{Histogram, Size};
-    /// let batch_points = Histogram::<Size>::default();
-    /// batch_points.record(500);
-    /// assert_eq!(batch_points.distribution().count(), 1);
-    /// ```
-    Histogram
-}
-
-histogram! {
-    /// A histogram in a worker's block whose buckets are allocated by the octave, as values fall into them.
-    SparseHistogramCells
+impl<G> Default for Histogram<G> {
+    fn default() -> Self {
+        Self {
+            buckets: OnceLock::new(),
+            grid: PhantomData,
+        }
+    }
 }
 
 impl<G: Grid> Histogram<G> {
     /// Records a value: nanoseconds, or a size.
     #[inline]
     pub fn record(&self, value: u64) {
-        let buckets = self.buckets.get_or_init(Buckets::new::<G>);
+        let buckets = self.buckets.get_or_init(Box::default);
         buckets.sum.fetch_add(value, Ordering::Relaxed);
         buckets.bucket(G::bucket(value)).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was recorded so far.
+    pub fn distribution(&self) -> Distribution {
+        self.buckets
+            .get()
+            .map_or_else(Distribution::empty::<G>, |buckets| buckets.distribution(G::SPEC))
+    }
+}
+
+impl<G: Grid> Instrument for Histogram<G> {
+    const KIND: Kind = Kind::Histogram;
+
+    fn read(&self) -> Option<Reading> {
+        Some(Reading::Distribution(Box::new(self.distribution())))
+    }
+
+    fn is_untouched(&self) -> bool {
+        self.buckets.get().is_none()
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let in_use = |buckets: &Buckets| size_of::<Buckets>() + buckets.chunks_in_use() * size_of::<Chunk>();
+        self.buckets.get().map_or(0, |buckets| in_use(buckets))
+    }
+}
+
+/// A histogram in a worker's block whose buckets are allocated by the octave, as values fall into them: 440 bytes in
+/// place, and 64 for each octave in use.
+#[derive(Debug)]
+pub struct SparseHistogramCells<G = Latency> {
+    buckets: Buckets,
+    grid: PhantomData<fn(G)>,
+}
+
+impl<G> Default for SparseHistogramCells<G> {
+    fn default() -> Self {
+        Self {
+            buckets: Buckets::default(),
+            grid: PhantomData,
+        }
+    }
+}
+
+impl<G: Grid> SparseHistogramCells<G> {
+    /// Records a value; only ever called by the owner of the block.
+    #[inline]
+    pub fn record(&self, value: u64) {
+        add_alone(&self.buckets.sum, value);
+        add_alone(self.buckets.bucket(G::bucket(value)), 1);
+    }
+
+    /// What was recorded so far.
+    pub fn distribution(&self) -> Distribution {
+        self.buckets.distribution(G::SPEC)
     }
 }
 
@@ -199,23 +205,30 @@ fn add_alone(cell: &AtomicU64, n: u64) {
     cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
 }
 
-impl<G: Grid> SparseHistogramCells<G> {
-    /// Records a value; only ever called by the owner of the block.
-    #[inline]
-    pub fn record(&self, value: u64) {
-        let buckets = self.buckets.get_or_init(Buckets::new::<G>);
-        add_alone(&buckets.sum, value);
-        add_alone(buckets.bucket(G::bucket(value)), 1);
+impl<G: Grid> Fold for SparseHistogramCells<G> {
+    fn fold(&self, from: &Self) {
+        for (own, more) in self.buckets.chunks.iter().zip(&from.buckets.chunks) {
+            let Some(more) = more.get() else { continue };
+            for (own, more) in own.get_or_init(Box::default).iter().zip(&**more) {
+                add_alone(own, more.load(Ordering::Relaxed));
+            }
+        }
+        add_alone(&self.buckets.sum, from.buckets.sum.load(Ordering::Relaxed));
     }
 }
 
-impl<G: Grid> Fold for SparseHistogramCells<G> {
-    fn fold(&self, from: &Self) {
-        let Some(more) = from.buckets.get() else { return };
-        let own = self.buckets.get_or_init(Buckets::new::<G>);
-        for (bucket, count) in more.occupied().filter(|(_, count)| *count > 0) {
-            add_alone(own.bucket(bucket), count);
-        }
-        add_alone(&own.sum, more.sum.load(Ordering::Relaxed));
+impl<G: Grid> Instrument for SparseHistogramCells<G> {
+    const KIND: Kind = Kind::Histogram;
+
+    fn read(&self) -> Option<Reading> {
+        Some(Reading::Distribution(Box::new(self.distribution())))
+    }
+
+    fn is_untouched(&self) -> bool {
+        self.buckets.chunks_in_use() == 0
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.buckets.chunks_in_use() * size_of::<Chunk>()
     }
 }
