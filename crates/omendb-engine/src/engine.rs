@@ -35,6 +35,7 @@ pub struct Engine {
     services: Arc<Services>,
     /// Locked for as long as a collection is created or deleted.
     catalog: Mutex<Catalog>,
+    is_catalog_poisoned: AtomicBool,
     collections: RwLock<BTreeMap<String, Arc<Collection>>>,
     series: OpenGroup<CollectionSeries>,
     stages: Arc<Blocks<StageCells>>,
@@ -78,6 +79,7 @@ impl Engine {
             directory,
             services: Arc::clone(&services),
             catalog: Mutex::new(catalog),
+            is_catalog_poisoned: AtomicBool::new(false),
             collections: RwLock::new(collections),
             series,
             stages: Arc::default(),
@@ -125,7 +127,7 @@ impl Engine {
         if !health.is_loaded {
             health.degraded.push("collections are being loaded".to_owned());
         }
-        if lock_of(&self.catalog).is_poisoned() {
+        if self.is_catalog_poisoned.load(Ordering::Acquire) {
             health
                 .degraded
                 .push("no collection can be created or deleted until a restart: a sync failed".to_owned());

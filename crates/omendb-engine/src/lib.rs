@@ -3,6 +3,27 @@
 //! [`Engine::open`] takes a data directory; [`Engine::load`] reads it. A [`Collection`] takes [`WriteBatch`]es, which
 //! are durable and visible when they are acknowledged; a [`Worker`] searches collections on snapshots that no writer
 //! disturbs. What an operation did comes back with it, as [`SearchStats`] or [`WriteStats`].
+//!
+//! ```
+//! use omendb_engine::{
+//!     CollectionConfig, Distance, Engine, EngineOptions, Payload, Point, SearchRequest, Value, Vectors, WriteBatch,
+//! };
+//! # let dir = std::env::temp_dir().join(format!("omendb-engine-example-{}", std::process::id()));
+//! let engine = Engine::open(EngineOptions::new(&dir, 42))?;
+//! engine.load()?;
+//! let packages = engine.create_collection("packages", CollectionConfig::unnamed(2, Distance::Cosine))?;
+//! packages.write(WriteBatch::upsert(vec![Point {
+//!     id: 7.into(),
+//!     vectors: Vectors::Unnamed(vec![3.0, 4.0]),
+//!     payload: Payload::from_fields(&[("name", Value::String("zstd".to_owned()))])?,
+//! }]))?;
+//! let response = engine.worker().search(&packages, &SearchRequest::nearest(vec![0.6, 0.8], 10))?;
+//! assert_eq!(response.hits[0].id, 7.into());
+//! assert_eq!(response.stats.distance_computations, 1);
+//! engine.close();
+//! # std::fs::remove_dir_all(&dir).ok();
+//! # Ok::<(), omendb_engine::Error>(())
+//! ```
 
 pub mod config;
 pub mod filter;

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use omendb_storage::Journal;
 
-use crate::catalog::CatalogEntry;
+use crate::catalog::{Catalog, CatalogEntry};
 use crate::config::validate_collection_name;
 use crate::engine::lock_of;
-use crate::{Collection, CollectionConfig, Engine, Error, ErrorKind, limits};
+use crate::{Collection, CollectionConfig, CollectionStatus, Engine, Error, ErrorKind, limits};
 
 impl Engine {
     /// Creates a collection, durable on return.
@@ -35,8 +35,11 @@ impl Engine {
         let options = self.directory.journal_options(&self.options.clock);
         let series = self.series.open(name);
         let collection = Arc::new(Collection::new(name, config.clone(), &self.services, series));
-        let created = collection.create(&directory, options, &self.commits);
-        if let Err(error) = created.and_then(|()| catalog.insert(name, CatalogEntry { id, config })) {
+        let created = collection
+            .create(&directory, options, &self.commits)
+            .and_then(|()| catalog.insert(name, CatalogEntry { id, config }));
+        self.note_catalog(&catalog);
+        if let Err(error) = created {
             collection.close();
             // A catalogue in doubt may name the directory after a power cut. Otherwise it is removed now, or as an
             // orphan at the next start.
@@ -62,15 +65,31 @@ impl Engine {
         let Some(CatalogEntry { id, config: _ }) = catalog.entries().get(name).cloned() else {
             return Ok(false);
         };
-        catalog.remove(name)?;
-        // From here on it is gone, whatever happens.
-        if let Some(collection) = self.write_collections().remove(name) {
+        let removed = catalog.remove(name);
+        self.note_catalog(&catalog);
+        if catalog.is_poisoned()
+            && let Ok(collection) = self.collection(name)
+        {
+            // The next start may find it deleted, and with it whatever was acknowledged since.
+            collection.shared().set_status(CollectionStatus::Poisoned);
+        }
+        removed?;
+        // From here on it is gone, whatever happens. Taken out first: looking others up must not wait for its end.
+        let removed = self.write_collections().remove(name);
+        if let Some(collection) = removed {
             collection.close();
             collection.shared().series.close();
         }
         // What cannot be removed now is an orphan that the next start removes.
         let _ = Journal::destroy(&*self.services.fs, &self.directory.collection(id));
         Ok(true)
+    }
+
+    /// Keeps for [`health`](Self::health) what it could otherwise only learn by waiting for the catalogue's lock, which
+    /// is held across syncs.
+    fn note_catalog(&self, catalog: &Catalog) {
+        self.is_catalog_poisoned
+            .store(catalog.is_poisoned(), Ordering::Release);
     }
 
     fn check_loaded(&self) -> Result<(), Error> {

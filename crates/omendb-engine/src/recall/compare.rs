@@ -35,7 +35,8 @@ pub(crate) fn compare(sample: &Sample, is_stopped: impl Fn() -> bool) -> Option<
     best.sort_unstable_by(best_first);
     if let Some(threshold) = sample.score_threshold {
         let worst = rank_of(sample.distance, sample.distance.raw_from_score(threshold));
-        best.retain(|rank| *rank >= worst);
+        // Points at the threshold, to within rounding, may be in the answer or not.
+        best.retain(|rank| *rank >= worst + TOLERANCE * worst.abs());
     }
     let expected = best.len().saturating_sub(sample.offset);
     let worst_expected = *best.last().filter(|_| expected > 0)?;
@@ -130,4 +131,109 @@ fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(&a, &b)| term(a, b)).sum();
     sums.iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::ledger::{Charge, Component, Ledger};
+    use crate::record::put_upsert;
+    use crate::state::{Layout, Store};
+    use crate::{CollectionConfig, Payload, PointId};
+
+    /// Points 0 to 99 at as many places on a line; a query at 10 wants those around it.
+    fn sample(limit: usize, found: &[u64]) -> Sample {
+        let ledger = Arc::new(Ledger::default());
+        let layout = Arc::new(Layout::new(&CollectionConfig::unnamed(1, Distance::Euclid)));
+        let ids: Vec<PointId> = (0..100).map(PointId::from).collect();
+        let places: Vec<f32> = (0..100_u8).map(f32::from).collect();
+        let rows = places.chunks(1).map(Some).collect();
+        let mut record = Vec::new();
+        put_upsert(
+            &mut record,
+            &ids,
+            &[rows],
+            std::iter::repeat_n(&Payload::default(), 100),
+        );
+        let mut store = Store::new(layout, &ledger);
+        store.apply(&record).unwrap();
+        Sample {
+            accuracy: Arc::default(),
+            state: Arc::new(store.state().clone()),
+            column: 0,
+            distance: Distance::Euclid,
+            query: vec![10.0],
+            excluded: None,
+            limit,
+            offset: 0,
+            score_threshold: None,
+            filter: None,
+            found: found.iter().copied().map(PointId::from).collect(),
+            charge: Charge::new(&ledger, Component::Probe, 0),
+        }
+    }
+
+    fn check(sample: &Sample, expected: Option<(usize, usize)>) {
+        let comparison =
+            compare(sample, || false).map(|Comparison { expected, correct }| (correct, expected));
+        assert_eq!(comparison, expected, "{:?} of {}", sample.found, sample.limit);
+    }
+
+    #[test]
+    fn what_an_answer_missed_is_counted() {
+        check(&sample(5, &[10, 9, 11, 8, 12]), Some((5, 5)));
+        check(&sample(5, &[10, 9, 11, 8, 13]), Some((4, 5)));
+        check(&sample(5, &[10, 9]), Some((2, 5)));
+        check(&sample(5, &[]), Some((0, 5)));
+        check(&sample(5, &[50, 51, 52, 53, 54]), Some((0, 5)));
+        check(&sample(5, &[10, 10, 10, 10, 10]), Some((1, 5)));
+        check(&sample(5, &[10, 9, 11, 8, 1_000]), Some((4, 5)));
+    }
+
+    #[test]
+    fn ties_are_no_misses() {
+        // 9 and 11 are as far; either may be the second of two.
+        check(&sample(2, &[10, 9]), Some((2, 2)));
+        check(&sample(2, &[10, 11]), Some((2, 2)));
+        check(&sample(2, &[10, 12]), Some((1, 2)));
+    }
+
+    #[test]
+    fn fewer_points_than_asked_for_are_all_expected() {
+        let all: Vec<u64> = (0..100).collect();
+        check(&sample(500, &all), Some((100, 100)));
+        check(&sample(500, &all[..40]), Some((40, 100)));
+    }
+
+    #[test]
+    fn offset_threshold_and_the_point_itself_are_taken_into_account() {
+        let second_page = |found: &[u64]| Sample {
+            offset: 3,
+            ..sample(2, found)
+        };
+        check(&second_page(&[8, 12]), Some((2, 2)));
+        check(&second_page(&[8, 13]), Some((1, 2)));
+        let within = |threshold, found: &[u64]| Sample {
+            score_threshold: Some(threshold),
+            ..sample(10, found)
+        };
+        check(&within(1.5, &[10, 9, 11]), Some((3, 3)));
+        check(&within(1.5, &[10, 9]), Some((2, 3)));
+        check(&within(1.0, &[10, 9, 11]), Some((1, 1)));
+        check(&within(-1.0, &[]), None);
+        let near_itself = |found: &[u64]| Sample {
+            excluded: Some(10.into()),
+            ..sample(2, found)
+        };
+        check(&near_itself(&[9, 11]), Some((2, 2)));
+        check(&near_itself(&[9, 12]), Some((1, 2)));
+    }
+
+    #[test]
+    fn nothing_asked_for_or_stopped_is_no_sample() {
+        check(&sample(0, &[]), None);
+        assert_eq!(compare(&sample(5, &[10]), || true), None);
+    }
 }

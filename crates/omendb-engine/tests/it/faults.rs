@@ -172,6 +172,41 @@ fn a_damaged_catalogue_is_refused() {
     assert_eq!(Engine::open(options(&fs)).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
+#[test]
+fn a_catalogue_in_doubt_takes_no_more_changes_until_a_restart() {
+    let (fs, engine, _collection) = with_main(1, Distance::Dot);
+    let config = || CollectionConfig::unnamed(1, Distance::Dot);
+    // Deleting replaces the catalogue: create, write, sync, rename, and the sync of the directory that fails.
+    fs.inject(Fault::io(fs.operations() + 4));
+    assert_eq!(
+        engine.delete_collection("main").unwrap_err().kind(),
+        ErrorKind::Internal
+    );
+    assert_eq!(
+        engine.create_collection("new", config()).unwrap_err().kind(),
+        ErrorKind::Unavailable
+    );
+    let health = engine.health();
+    assert_eq!(
+        (health.is_healthy, health.degraded.len()),
+        (false, 2),
+        "{health:?}"
+    );
+    // The next start may find it deleted, so nothing more may be promised to it; it can be read.
+    let collection = engine.collection("main").unwrap();
+    let error = collection
+        .write(WriteBatch::upsert(vec![point(1, &[1.0])]))
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), collection.count()),
+        (ErrorKind::Unavailable, Ok(0))
+    );
+    engine.close();
+    let engine = open(&fs);
+    assert!(engine.health().is_healthy);
+    engine.create_collection("new", config()).unwrap();
+}
+
 /// Wherever a single error strikes, the collection ends as one of the two states, in memory and after a restart.
 #[test]
 fn an_error_at_any_operation_leaves_the_old_state_or_the_new() {
