@@ -212,3 +212,193 @@ fn presented_token(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
             .map_err(|_| "the api-key header is not text"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
+
+    use hyper::header::HeaderValue;
+
+    use super::*;
+    use crate::auth::credentials::TokenRecord;
+
+    /// A directory of credentials and what reads it.
+    struct Fixture {
+        directory: PathBuf,
+        web: Arc<WebMetrics>,
+    }
+
+    impl Fixture {
+        fn new(name: &str) -> Self {
+            let directory = std::env::temp_dir().join(format!("omendb-auth-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&directory);
+            fs::create_dir_all(&directory).expect("a writable place");
+            Self {
+                directory,
+                web: Arc::default(),
+            }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.directory.join(name)
+        }
+
+        fn open(&self, tokens: Option<&Path>, bootstrap: Option<&Path>) -> Result<Auth, Unusable> {
+            let files = CredentialFiles {
+                directory: self.directory.clone(),
+                tokens_file: tokens.map(Path::to_owned),
+                bootstrap_file: bootstrap.map(Path::to_owned),
+            };
+            let logins = LoginOptions {
+                session_ttl: Duration::from_secs(60),
+                concurrency: 1,
+                per_minute: 60,
+            };
+            Auth::open(files, logins, Clock::system(), Arc::clone(&self.web))
+        }
+
+        /// Adds a token whose secret is its name.
+        fn add(&self, name: &str, permission: Permission) {
+            let token = TokenRecord {
+                name: name.to_owned(),
+                hash: SecretHash::of(name),
+                permissions: vec![permission],
+                collections: Vec::new(),
+                created: None,
+                expires: None,
+                revoked: None,
+            };
+            let added = credentials::update(&self.directory, |credentials| credentials.add_token(token));
+            added.expect("the name is free");
+        }
+    }
+
+    impl Drop for Fixture {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.directory);
+        }
+    }
+
+    /// The status that `secret` gets where `permission` is needed; 200 for leave.
+    fn status(auth: &Auth, secret: &str, permission: Permission) -> u16 {
+        let mut headers = HeaderMap::new();
+        headers.insert("api-key", HeaderValue::from_str(secret).expect("a header value"));
+        match auth.authorize(&headers, Access::Needs(permission)) {
+            Ok(_) => 200,
+            Err(error) => error.status().as_u16(),
+        }
+    }
+
+    #[test]
+    fn a_bootstrap_secret_is_an_admin_and_can_be_changed() {
+        let fixture = Fixture::new("bootstrap");
+        let path = fixture.path("bootstrap");
+        fs::write(&path, "a secret of many bytes\n").unwrap();
+        let auth = fixture.open(None, Some(&path)).unwrap();
+        assert!(!auth.is_open());
+        assert_eq!(status(&auth, "a secret of many bytes", Permission::Admin), 200);
+        fs::write(&path, "another, which is longer than the first\n").unwrap();
+        auth.reload_if_changed();
+        assert_eq!(status(&auth, "a secret of many bytes", Permission::Admin), 401);
+        assert_eq!(
+            status(
+                &auth,
+                "another, which is longer than the first",
+                Permission::DataRead
+            ),
+            200
+        );
+    }
+
+    #[test]
+    fn files_that_the_configuration_names_must_be_usable_at_start() {
+        let fixture = Fixture::new("unusable");
+        let path = fixture.path("named");
+        let key = |result: Result<Auth, Unusable>| result.err().map(|unusable| unusable.key);
+        assert_eq!(key(fixture.open(None, Some(&path))), Some("bootstrap_token_file"));
+        assert_eq!(key(fixture.open(Some(&path), None)), Some("auth.tokens_file"));
+        fs::write(&path, "short").unwrap();
+        assert_eq!(key(fixture.open(None, Some(&path))), Some("bootstrap_token_file"));
+        assert_eq!(key(fixture.open(Some(&path), None)), Some("auth.tokens_file"));
+        fs::write(fixture.path(credentials::FILE_NAME), "{}").unwrap();
+        assert_eq!(key(fixture.open(None, None)), Some("data_dir"));
+    }
+
+    #[test]
+    fn a_mounted_file_is_read_beside_our_own_and_again_when_it_changes() {
+        let (own, mounted) = (Fixture::new("own"), Fixture::new("mounted"));
+        own.add("mine", Permission::DataRead);
+        mounted.add("theirs", Permission::MetricsRead);
+        let path = mounted.path(credentials::FILE_NAME);
+        let auth = own.open(Some(&path), None).unwrap();
+        assert_eq!(status(&auth, "mine", Permission::DataRead), 200);
+        assert_eq!(status(&auth, "theirs", Permission::MetricsRead), 200);
+        assert_eq!(status(&auth, "theirs", Permission::DataRead), 403);
+        mounted.add("new", Permission::DataWrite);
+        assert_eq!(status(&auth, "new", Permission::DataWrite), 401);
+        auth.reload_if_changed();
+        assert_eq!(status(&auth, "new", Permission::DataWrite), 200);
+
+        // What is half written or wrong changes nothing but the health report.
+        fs::write(&path, "{\"version\":1,").unwrap();
+        auth.reload_if_changed();
+        assert_eq!(status(&auth, "new", Permission::DataWrite), 200);
+        assert!(
+            auth.problem()
+                .is_some_and(|problem| problem.contains("auth.tokens_file"))
+        );
+        fs::write(&path, "{\"version\":1}").unwrap();
+        auth.reload_if_changed();
+        assert_eq!(status(&auth, "new", Permission::DataWrite), 401);
+        assert_eq!(auth.problem(), None);
+    }
+
+    #[test]
+    fn a_server_that_was_closed_stays_closed_without_its_files() {
+        let fixture = Fixture::new("closed");
+        let auth = fixture.open(None, None).unwrap();
+        assert!(auth.is_open());
+        assert_eq!(status(&auth, "anything", Permission::Admin), 200);
+        fixture.add("first", Permission::DataRead);
+        auth.reload_if_changed();
+        assert!(!auth.is_open());
+        fs::remove_file(fixture.path(credentials::FILE_NAME)).unwrap();
+        auth.reload_if_changed();
+        assert!(!auth.is_open());
+        assert_eq!(status(&auth, "first", Permission::DataRead), 401);
+    }
+
+    #[tokio::test]
+    async fn a_session_lasts_until_its_end_or_that_of_its_user() {
+        let fixture = Fixture::new("session");
+        let user = credentials::UserRecord {
+            name: "ada".to_owned(),
+            password: password::hash("correct horse").unwrap(),
+            permissions: vec![Permission::DataRead],
+            collections: Vec::new(),
+        };
+        credentials::update(&fixture.directory, |credentials| credentials.add_user(user)).unwrap();
+        let auth = fixture.open(None, None).unwrap();
+        let address = std::net::Ipv4Addr::LOCALHOST.into();
+        assert_eq!(
+            auth.login("ada", "wrong", address).await.unwrap_err().status(),
+            401
+        );
+        let session = auth.login("ada", "correct horse", address).await.unwrap();
+        assert_eq!(status(&auth, &session.token, Permission::DataRead), 200);
+        assert_eq!(status(&auth, &session.token, Permission::DataWrite), 403);
+        fs::write(fixture.path(credentials::FILE_NAME), "{\"version\":1}").unwrap();
+        auth.reload_if_changed();
+        assert_eq!(status(&auth, &session.token, Permission::DataRead), 401);
+        assert_eq!(fixture.web.validations.get(Validation::Revoked), 1);
+        assert_eq!(
+            fixture
+                .web
+                .logins
+                .get(crate::telemetry::web::LoginOutcome::Failure),
+            1
+        );
+    }
+}

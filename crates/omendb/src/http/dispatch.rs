@@ -1,7 +1,10 @@
 //! One request from its head to its answer: route, authorise, hand to its handler, and record what happened.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -16,7 +19,7 @@ use crate::http::call::{Call, PathParams};
 use crate::http::error::ApiError;
 use crate::http::reply::Reply;
 use crate::http::router::Routed;
-use crate::routes::{Access, BodyKind, ROUTES, Route};
+use crate::routes::{Access, Answer, BodyKind, ROUTES, Route};
 use crate::telemetry::requests::{EndpointLabel, RequestStats, Verb};
 
 /// Longest body that is taken and thrown away so that its connection can go on after a refusal.
@@ -113,7 +116,16 @@ async fn serve(app: &Arc<App>, call: &mut Call, route: &Route) -> Result<Reply, 
         check_content_type(&call.headers)?;
         call.body.check_announced()?;
     }
-    (route.handler)(app, call).await
+    guarded((route.handler)(app, call)).await
+}
+
+/// A panic in a handler costs its own request an answer of 500, not its connection.
+async fn guarded(mut answer: Answer<'_>) -> Result<Reply, ApiError> {
+    poll_fn(|context| {
+        let poll = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context)));
+        poll.unwrap_or_else(|_| Poll::Ready(Err(ApiError::internal("a handler panicked"))))
+    })
+    .await
 }
 
 fn method_not_allowed(method: &Method, allow: &str) -> ApiError {
