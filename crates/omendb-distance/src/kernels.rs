@@ -35,6 +35,7 @@ pub fn error_bound(n: usize, absolute_sum: f64) -> f64 {
 pub struct Kernels {
     pub(crate) isa: &'static str,
     pub(crate) f32_lanes: usize,
+    pub(crate) i8_lanes: usize,
     pub(crate) f32: &'static F32Table,
     pub(crate) i8: &'static I8Table,
 }
@@ -63,6 +64,7 @@ pub(crate) struct I8Table {
 static SCALAR: Kernels = Kernels {
     isa: "scalar",
     f32_lanes: 1,
+    i8_lanes: 1,
     f32: &scalar::F32,
     i8: &scalar::I8,
 };
@@ -101,11 +103,12 @@ impl Kernels {
     /// How many of `dimension` f32 elements are processed in full vector registers, the rest being a tail that fills
     /// a register only in part. None for the scalar set.
     pub fn elements_in_full_vectors(&self, dimension: usize) -> usize {
-        if self.f32_lanes == 1 {
-            0
-        } else {
-            dimension - dimension % self.f32_lanes
-        }
+        full(dimension, self.f32_lanes)
+    }
+
+    /// The same for the dot product of i8 elements.
+    pub fn i8_elements_in_full_vectors(&self, dimension: usize) -> usize {
+        full(dimension, self.i8_lanes)
     }
 
     /// Sum of products.
@@ -249,6 +252,15 @@ fn cosine_f64(a: &[f32], b: &[f32]) -> f32 {
         return 0.0;
     }
     (dot_f64(a, b) / norms) as f32
+}
+
+/// Elements in full registers of `lanes`; a register of one lane is none.
+fn full(dimension: usize, lanes: usize) -> usize {
+    if lanes == 1 {
+        0
+    } else {
+        dimension - dimension % lanes
+    }
 }
 
 fn check_pair<T>(a: &[T], b: &[T]) {

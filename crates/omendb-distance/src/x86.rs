@@ -22,6 +22,7 @@ const BLOCK: usize = 4;
 static AVX512VNNI: Kernels = Kernels {
     isa: "avx512vnni",
     f32_lanes: avx512_f32::LANES,
+    i8_lanes: avx512_i8::LANES,
     f32: &avx512_f32::TABLE,
     i8: &avx512_i8::TABLE,
 };
@@ -29,6 +30,7 @@ static AVX512VNNI: Kernels = Kernels {
 static AVX2: Kernels = Kernels {
     isa: "avx2",
     f32_lanes: avx2_f32::LANES,
+    i8_lanes: avx2_i8::LANES,
     f32: &avx2_f32::TABLE,
     i8: &avx2_i8::TABLE,
 };

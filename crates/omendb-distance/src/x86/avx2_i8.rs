@@ -14,7 +14,7 @@ use std::arch::x86_64::{
 };
 
 /// Elements that fill a register once widened to i16.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 
 pub(super) static TABLE: I8Table = I8Table {
     dot,

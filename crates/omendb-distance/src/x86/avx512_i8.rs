@@ -20,7 +20,7 @@ use std::arch::x86_64::{
 };
 
 /// Elements in a register.
-const LANES: usize = 64;
+pub(super) const LANES: usize = 64;
 
 /// Elements that fill a register once widened to i16.
 const WIDE_LANES: usize = 32;

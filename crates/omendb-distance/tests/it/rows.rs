@@ -86,9 +86,11 @@ fn sets_are_listed_widest_first_and_end_with_the_reference() {
         Kernels::scalar()
     ));
     assert_eq!(Kernels::scalar().elements_in_full_vectors(384), 0);
+    assert_eq!(Kernels::scalar().i8_elements_in_full_vectors(384), 0);
     for set in &sets[..sets.len() - 1] {
         assert_eq!(set.elements_in_full_vectors(384), 384, "{}", set.isa());
         assert_eq!(set.elements_in_full_vectors(385), 384, "{}", set.isa());
         assert_eq!(set.elements_in_full_vectors(5), 0, "{}", set.isa());
+        assert_eq!(set.i8_elements_in_full_vectors(385), 384, "{}", set.isa());
     }
 }
