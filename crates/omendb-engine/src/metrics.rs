@@ -99,7 +99,10 @@ metrics! {
         /// Distances computed. Grows with the points scanned; a jump without more points means more chunks are
         /// scanned than hold points.
         pub(crate) distances: Cell = "omendb_engine_distance_computations_total",
-        /// Bytes of vectors read to compute distances: what a query costs.
+        /// Points scored in full because the bound of their coded distance did not rule them out. Many of them for few
+        /// hits mean that the codes say little about these vectors.
+        pub(crate) rescored: Cell = "omendb_engine_rescored_total",
+        /// Bytes of vectors and codes read to compute distances: what a query costs.
         pub(crate) bytes_touched: Cell = "omendb_engine_bytes_touched_total",
         /// Points tested against a query's filter that did not pass. Grows when filters select little and no payload
         /// index answers them.

@@ -3,6 +3,7 @@
 mod filtered;
 mod request;
 mod scan;
+mod screen;
 mod top_k;
 
 use omendb_distance::{Distance, Kernels, normalize};
@@ -11,7 +12,7 @@ use omendb_metrics::Clock;
 pub use request::{Hit, Query, SearchRequest, SearchResponse};
 
 use filtered::FilteredScan;
-use scan::{Target, scan};
+use scan::{Scratch, Target, scan};
 use top_k::Candidate;
 
 use crate::filter::Filter;
@@ -28,6 +29,7 @@ pub(crate) struct Searcher {
     /// The query's vector, at unit length for `Cosine`.
     query: Vec<f32>,
     scores: Vec<f32>,
+    dots: Vec<i32>,
 }
 
 impl Searcher {
@@ -37,6 +39,7 @@ impl Searcher {
             clock,
             query: Vec::new(),
             scores: Vec::new(),
+            dots: Vec::new(),
         }
     }
 
@@ -80,13 +83,11 @@ impl Searcher {
             excluded,
         };
         let candidates = match filter.as_deref().filter(|filter| !filter.is_empty()) {
-            None => scan(
-                self.kernels,
-                state,
-                &target,
-                depth,
-                (&mut self.scores, &mut stats),
-            ),
+            None => {
+                let (ranks, dots) = (&mut self.scores, &mut self.dots);
+                let work = (Scratch { ranks, dots }, &mut stats);
+                scan(self.kernels, state, &target, depth, work)
+            }
             Some(filter) => {
                 stats.plan = Plan::FilteredScan;
                 let scan = FilteredScan {

@@ -1,6 +1,7 @@
 //! What a collection holds at one moment: shared by readers, never changed once published.
 
 mod chunk;
+mod codes;
 mod cow_vec;
 mod id_map;
 mod layout;
@@ -8,7 +9,8 @@ mod store;
 
 use std::sync::Arc;
 
-pub(crate) use chunk::{Chunk, SlotBits};
+pub(crate) use chunk::{Chunk, Rows, SlotBits};
+pub(crate) use codes::{Certificate, Codes, encode, round_up};
 pub(crate) use layout::{ColumnLayout, Layout};
 pub(crate) use store::{Applied, Store};
 

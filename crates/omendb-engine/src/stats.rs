@@ -27,11 +27,13 @@ pub struct SearchStats {
     pub plan: Plan,
     /// The sequence number of the snapshot it read.
     pub sequence: u64,
-    /// Distances computed, those to deleted points in a scanned chunk included.
+    /// Points compared with the query, deleted ones in a scanned chunk included.
     pub distance_computations: u64,
-    /// Bytes of vectors read to compute them.
+    /// Rows compared by their codes first and then, since the bound did not rule them out, as they are.
+    pub rescored: u64,
+    /// Bytes of vectors and codes read to compute them.
     pub bytes_touched: u64,
-    /// Vector elements processed, and those of them in full vector registers.
+    /// Vector elements processed, coded or not, and those of them in full vector registers.
     pub elements: u64,
     /// See `elements`.
     pub elements_in_full_vectors: u64,

@@ -121,6 +121,7 @@ fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration
         plan: _,
         sequence: _,
         distance_computations,
+        rescored,
         bytes_touched,
         elements,
         elements_in_full_vectors,
@@ -136,6 +137,7 @@ fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration
     } = *stats;
     block.cells.duration.record(duration_ns);
     block.cells.distances.add(distance_computations);
+    block.cells.rescored.add(rescored);
     block.cells.bytes_touched.add(bytes_touched);
     block.cells.filter_rejected.add(filter_rejected);
     block.elements.add(elements);

@@ -1,10 +1,18 @@
 //! Exact search: every row compared, chunk by chunk, several rows per kernel call.
+//!
+//! Where rows are coded, the codes are compared first and only rows that may still win are scored in full: the answer
+//! is the same, from a quarter of the bytes.
 
 use omendb_distance::{Distance, Kernels};
 
 use crate::SearchStats;
+use crate::search::screen::Screen;
 use crate::search::top_k::{Candidate, TopK};
-use crate::state::State;
+use crate::state::{Codes, Rows, State};
+
+/// A first pass over codes is made if there are this many points to one hit: with fewer, too many rows get past it.
+/// Rows that enter the top k while it fills are scored in any case, about `k * ln(points / k)` of them.
+const POINTS_PER_HIT: usize = 32;
 
 /// What to scan for, checked and prepared.
 #[derive(Clone, Copy, Debug)]
@@ -18,58 +26,121 @@ pub(crate) struct Target<'a> {
     pub(crate) excluded: Option<u32>,
 }
 
-/// The best `k` points of `state`, best first. `scores` is scratch.
+/// Buffers of one chunk's results, kept between searches.
+pub(crate) struct Scratch<'a> {
+    pub(crate) ranks: &'a mut Vec<f32>,
+    pub(crate) dots: &'a mut Vec<i32>,
+}
+
+/// The best `k` points of `state`, best first.
 pub(crate) fn scan(
     kernels: &Kernels,
     state: &State,
     target: &Target<'_>,
     k: usize,
-    work: (&mut Vec<f32>, &mut SearchStats),
+    (scratch, stats): (Scratch<'_>, &mut SearchStats),
 ) -> Vec<Candidate> {
-    let (scores, stats) = work;
-    let &Target {
-        column,
-        distance,
-        query,
-        excluded,
-    } = target;
     let layout = &state.layout;
-    let sign = if distance.higher_is_better() { 1.0 } else { -1.0 };
-    let mut top = TopK::new(k, usize::try_from(state.ids.len()).unwrap_or(usize::MAX));
-    let (mut rows_scanned, mut chunks_scanned) = (0, 0);
-    scores.resize(layout.chunk_slots, 0.0);
+    let points = usize::try_from(state.ids.len()).unwrap_or(usize::MAX);
+    let is_screened = layout.columns[target.column].is_coded && points / POINTS_PER_HIT >= k;
+    let screen = is_screened
+        .then(|| Screen::new(target.distance, target.query))
+        .flatten();
+    let comparison = Comparison {
+        kernels,
+        target,
+        screen,
+    };
+    let mut top = TopK::new(k, points);
+    scratch.ranks.resize(layout.chunk_slots, 0.0);
+    scratch.dots.resize(layout.chunk_slots, 0);
     for (number, chunk) in state.chunks() {
-        let rows = chunk.column(column);
+        let rows = chunk.column(target.column);
         let candidates = chunk.alive.and(&rows.present);
         if candidates.is_empty() {
             continue;
         }
-        let scores = &mut scores[..chunk.filled()];
-        kernels.raw_rows(distance, query, rows.values(), scores);
-        (rows_scanned, chunks_scanned) = (rows_scanned + scores.len() as u64, chunks_scanned + 1);
+        let (ranks, dots) = (
+            &mut scratch.ranks[..chunk.filled()],
+            &mut scratch.dots[..chunk.filled()],
+        );
+        let is_optimistic = comparison.ranks(rows, (ranks, dots), stats);
         let mut bound = top.bound();
-        for (position, &score) in scores.iter().enumerate() {
-            let rank = sign * score;
-            #[expect(
-                clippy::neg_cmp_op_on_partial_ord,
-                reason = "NaN has to pass: it ranks last, it is not left out"
-            )]
-            let may_enter = !(rank < bound);
-            if may_enter && candidates.contains(position) {
+        for (position, &rank) in ranks.iter().enumerate() {
+            if may_enter(rank, bound) && candidates.contains(position) {
                 let slot = layout.slot(number, position);
-                if excluded != Some(slot) {
+                if target.excluded != Some(slot) {
+                    let rank = if is_optimistic {
+                        comparison.rescore(rows, position, stats)
+                    } else {
+                        rank
+                    };
                     top.offer(rank, chunk.id(position), slot);
                     bound = top.bound();
                 }
             }
         }
     }
-    let dimension = query.len();
-    stats.distance_computations += rows_scanned;
-    stats.bytes_touched += rows_scanned * size_of_val(query) as u64;
-    stats.elements += rows_scanned * dimension as u64;
-    stats.elements_in_full_vectors += rows_scanned * kernels.elements_in_full_vectors(dimension) as u64;
-    stats.chunks += chunks_scanned;
     stats.heap_pushes += top.pushes();
     top.into_sorted()
+}
+
+/// NaN has to pass: it ranks last, it is not left out; and a bound that is NaN bounds nothing.
+#[expect(
+    clippy::neg_cmp_op_on_partial_ord,
+    reason = "true for NaN, which `rank >= bound` is not"
+)]
+fn may_enter(rank: f32, bound: f32) -> bool {
+    !(rank < bound)
+}
+
+/// How rows are compared with the query.
+struct Comparison<'a> {
+    kernels: &'a Kernels,
+    target: &'a Target<'a>,
+    screen: Option<Screen>,
+}
+
+impl Comparison<'_> {
+    /// Ranks each row of a chunk. True if the ranks are only what the rows may reach at best.
+    fn ranks(&self, rows: &Rows, out: (&mut [f32], &mut [i32]), stats: &mut SearchStats) -> bool {
+        let (ranks, dots) = out;
+        let (count, dimension) = (ranks.len() as u64, self.target.query.len());
+        stats.chunks += 1;
+        stats.distance_computations += count;
+        stats.elements += count * dimension as u64;
+        if let (Some(screen), Some(codes)) = (&self.screen, rows.codes()) {
+            screen.ranks(self.kernels, codes, dots, ranks);
+            stats.bytes_touched += count * Codes::row_bytes(dimension) as u64;
+            let full = self.kernels.i8_elements_in_full_vectors(dimension);
+            stats.elements_in_full_vectors += count * full as u64;
+            return true;
+        }
+        self.kernels
+            .raw_rows(self.target.distance, self.target.query, rows.values(), ranks);
+        ranks.iter_mut().for_each(|rank| *rank *= self.sign());
+        stats.bytes_touched += count * size_of_val(self.target.query) as u64;
+        stats.elements_in_full_vectors += count * self.kernels.elements_in_full_vectors(dimension) as u64;
+        false
+    }
+
+    /// The rank of one row: the bits that [`ranks`](Self::ranks) gives without codes, since a kernel's result does not
+    /// depend on how many rows it is given.
+    fn rescore(&self, rows: &Rows, position: usize, stats: &mut SearchStats) -> f32 {
+        let query = self.target.query;
+        stats.rescored += 1;
+        stats.elements += query.len() as u64;
+        stats.elements_in_full_vectors += self.kernels.elements_in_full_vectors(query.len()) as u64;
+        stats.bytes_touched += size_of_val(query) as u64;
+        self.sign() * self.kernels.raw(self.target.distance, query, rows.slot(position))
+    }
+
+    /// Turns a raw value into a rank, of which greater is better.
+    fn sign(&self) -> f32 {
+        if self.target.distance.higher_is_better() {
+            1.0
+        } else {
+            -1.0
+        }
+    }
 }

@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::ledger::{Charge, Component, Ledger};
-use crate::state::layout::{Layout, MAX_CHUNK_SLOTS};
+use crate::state::Codes;
+use crate::state::layout::{ColumnLayout, Layout, MAX_CHUNK_SLOTS};
 use crate::{Payload, PointId};
 
 /// One bit per slot of a chunk.
@@ -95,6 +96,8 @@ struct Entries {
 pub(crate) struct Rows {
     /// Row-major, `dimension` elements each; zeros where the point has no such vector.
     values: Vec<f32>,
+    /// The same rows in a quarter of the bytes, where the column has them.
+    codes: Option<Codes>,
     /// Slots whose point has the vector.
     pub(crate) present: SlotBits,
     dimension: usize,
@@ -108,7 +111,7 @@ impl Chunk {
         let columns = layout
             .columns
             .iter()
-            .map(|column| Arc::new(Rows::new(column.dimension, slots, ledger)));
+            .map(|column| Arc::new(Rows::new(column, slots, ledger)));
         Self {
             alive: SlotBits::default(),
             entries: Arc::new(Entries::new(slots, ledger)),
@@ -192,10 +195,18 @@ impl Clone for Entries {
 }
 
 impl Rows {
-    fn new(dimension: usize, slots: usize, ledger: &Arc<Ledger>) -> Self {
-        let bytes = dimension * slots * size_of::<f32>() + size_of::<Self>();
+    fn new(column: &ColumnLayout, slots: usize, ledger: &Arc<Ledger>) -> Self {
+        let dimension = column.dimension;
+        let codes = column.is_coded.then(|| Codes::with_capacity(dimension, slots));
+        let code_bytes = if column.is_coded {
+            Codes::row_bytes(dimension)
+        } else {
+            0
+        };
+        let bytes = (dimension * size_of::<f32>() + code_bytes) * slots + size_of::<Self>();
         Self {
             values: Vec::with_capacity(dimension * slots),
+            codes,
             present: SlotBits::default(),
             dimension,
             slots,
@@ -208,11 +219,19 @@ impl Rows {
         &self.values
     }
 
+    /// All rows written so far, coded.
+    pub(crate) fn codes(&self) -> Option<&Codes> {
+        self.codes.as_ref()
+    }
+
+    /// The row at `position`, if its point has the vector.
     pub(crate) fn row(&self, position: usize) -> Option<&[f32]> {
-        let start = position * self.dimension;
-        self.present
-            .contains(position)
-            .then(|| &self.values[start..start + self.dimension])
+        self.present.contains(position).then(|| self.slot(position))
+    }
+
+    /// The row at `position`: zeros if its point does not have the vector.
+    pub(crate) fn slot(&self, position: usize) -> &[f32] {
+        &self.values[position * self.dimension..][..self.dimension]
     }
 
     /// Appends a row for the next slot: `dimension` elements, or none for a point without this vector.
@@ -223,6 +242,9 @@ impl Rows {
             self.values.extend(row);
         }
         self.values.resize(end, 0.0);
+        if let Some(codes) = &mut self.codes {
+            codes.push(&self.values[end - self.dimension..]);
+        }
     }
 }
 
@@ -231,6 +253,7 @@ impl Clone for Rows {
     fn clone(&self) -> Self {
         let Self {
             values,
+            codes,
             present,
             dimension,
             slots,
@@ -240,6 +263,7 @@ impl Clone for Rows {
         let values = with_room(values, dimension * slots);
         Self {
             values,
+            codes: codes.as_ref().map(|codes| codes.with_room(slots)),
             present: *present,
             dimension,
             slots,
@@ -248,7 +272,7 @@ impl Clone for Rows {
     }
 }
 
-fn with_room<T: Clone>(elements: &[T], room: usize) -> Vec<T> {
+pub(super) fn with_room<T: Clone>(elements: &[T], room: usize) -> Vec<T> {
     let mut copy = Vec::with_capacity(room);
     copy.extend_from_slice(elements);
     copy

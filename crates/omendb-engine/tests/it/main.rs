@@ -28,6 +28,8 @@ mod metrics;
 mod points;
 /// Live recall: measured on the side, within its share of the processor.
 mod recall;
+/// The first pass over coded rows: same answers, fewer bytes.
+mod screen;
 /// Exact search against brute force, over all distances.
 mod search;
 /// What is refused, by name and value, and leaves no trace.

@@ -29,8 +29,8 @@ fn the_ledger_follows_what_is_held() {
     collection.write(WriteBatch::upsert(points.collect())).unwrap();
     let vectors = component(&scrape, "vectors");
     assert!(
-        (2_000_000.0..2_200_000.0).contains(&vectors),
-        "{vectors}: 5,000 rows of 400 bytes"
+        (2_560_000.0..2_700_000.0).contains(&vectors),
+        "{vectors}: 5,000 rows of 400 bytes and their codes of 112"
     );
     let payloads = component(&scrape, "payload");
     assert!(

@@ -90,6 +90,35 @@ fn a_search_moves_what_it_did() {
 }
 
 #[test]
+fn rows_scored_in_full_after_their_codes_are_counted() {
+    let (_fs, engine, collection) = with_main(64, Distance::Dot);
+    let points = (0..1_000).map(|id| point(id, &[id as f32; 64]));
+    collection.write(WriteBatch::upsert(points.collect())).unwrap();
+    let registry = Registry::new(Clock::instant(), vec![engine.clone()]).unwrap();
+    let mut worker = engine.worker();
+    let request = SearchRequest::nearest(vec![1.0; 64], 10);
+    let mut rescored = 0;
+    let moved = moved(&registry, || {
+        rescored = worker.search(&collection, &request).unwrap().stats.rescored;
+    });
+    assert!(rescored >= 10, "{rescored}");
+    let by = |name: &str| format!("{name}{{db_id=\"main\"}}");
+    assert!(
+        moved.contains(&(by("omendb_engine_rescored_total"), rescored as f64)),
+        "{moved:?}"
+    );
+    let bytes = 1_000 * (64 + 12) + rescored * 64 * 4;
+    assert!(
+        moved.contains(&(by("omendb_engine_bytes_touched_total"), bytes as f64)),
+        "{moved:?}"
+    );
+    assert!(
+        moved.contains(&(by("omendb_engine_distance_computations_total"), 1_000.0)),
+        "{moved:?}"
+    );
+}
+
+#[test]
 fn writes_move_what_they_did() {
     let (fs, engine, collection) = with_main(8, Distance::Dot);
     let scrape = Scrape::of(&engine);

@@ -79,13 +79,19 @@ fn check_against_brute_force(distance: Distance, dimension: usize, count: u64) {
             );
         }
         assert!(response.stats.distance_computations >= points.len() as u64);
+        let stats = response.stats;
+        let row_bytes = if stats.rescored == 0 {
+            dimension * 4
+        } else {
+            dimension + 12
+        };
         assert_eq!(
-            response.stats.bytes_touched,
-            response.stats.distance_computations * dimension as u64 * 4
+            stats.bytes_touched,
+            stats.distance_computations * row_bytes as u64 + stats.rescored * dimension as u64 * 4
         );
         assert_eq!(
-            response.stats.elements,
-            response.stats.distance_computations * dimension as u64
+            stats.elements,
+            (stats.distance_computations + stats.rescored) * dimension as u64
         );
     }
 }
