@@ -1,174 +1,70 @@
 //! Each kind of operation moves exactly the figures it is about: a scrape before, a scrape after, and nothing else.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
-use crate::client::Client;
-use crate::page::{Page, sorted};
+use crate::exactly::check;
+use crate::page::Page;
 use crate::server::{Directory, Server, create_collection, upsert};
 
-/// Families whose movement an operation determines alone. Of histograms, the count and, where it is no time, the sum.
-const DETERMINED: &[&str] = &[
-    "omendb_auth_authorization_failures_total",
-    "omendb_auth_requests_total",
-    "omendb_auth_token_validations_total",
-    "omendb_connection_pool_rejected_total",
-    "omendb_engine_batch_points",
-    "omendb_engine_bytes_touched_total",
-    "omendb_engine_distance_computations_total",
-    "omendb_engine_filter_rejected_total",
-    "omendb_engine_hops_total",
-    "omendb_engine_queries_total",
-    "omendb_engine_query_errors_total",
-    "omendb_engine_rescored_total",
-    "omendb_engine_tombstones",
-    "omendb_engine_vectors",
-    "omendb_engine_vectors_indexed_total",
-    "omendb_http_request_latency_seconds",
-    "omendb_http_requests_total",
-    "omendb_log_commits_joined",
-    "omendb_log_fsync_seconds",
-    "omendb_query_duration_seconds",
+const POINTS: &str = "/collections/:collection/points";
+const QUERY: &str = "/collections/:collection/points/query";
+
+/// What every write does to the log.
+const COMMIT: &[(&str, f64)] = &[
+    ("omendb_engine_batch_points_count", 1.0),
+    ("omendb_log_commits_joined_count", 1.0),
+    ("omendb_log_commits_joined_sum", 1.0),
+    ("omendb_log_fsync_seconds_count", 1.0),
 ];
-
-/// What moved between two scrapes by `client` around `operation`, the scrapes themselves left out.
-fn movement(scraper: &mut Client, operation: impl FnOnce()) -> BTreeMap<String, f64> {
-    let before = Page::scrape(scraper);
-    operation();
-    let after = Page::scrape(scraper);
-    let mut moved = after.since(&before);
-    moved.retain(|series, _| {
-        let time = series.contains("_seconds_sum") || series.contains("_bucket");
-        let scrape = series.contains(r#"endpoint="/metrics""#);
-        DETERMINED.contains(&after.family(series)) && !time && !scrape
-    });
-    moved
-}
-
-#[track_caller]
-fn check(scraper: &mut Client, operation: impl FnOnce(), expected: &[(&str, f64)]) {
-    let expected: BTreeMap<String, f64> = expected
-        .iter()
-        .map(|(series, delta)| (sorted(series), *delta))
-        .collect();
-    assert_eq!(movement(scraper, operation), expected);
-}
-
-/// The two series that every answered request moves by one.
-macro_rules! request {
-    ($method:literal, $endpoint:literal, $status:literal) => {
-        (
-            concat!(
-                "omendb_http_requests_total{endpoint=\"",
-                $endpoint,
-                "\",method=\"",
-                $method,
-                "\",status=\"",
-                $status,
-                "\"}"
-            ),
-            1.0,
-        )
-    };
-}
-macro_rules! timed {
-    ($method:literal, $endpoint:literal) => {
-        (
-            concat!(
-                "omendb_http_request_latency_seconds_count{endpoint=\"",
-                $endpoint,
-                "\",method=\"",
-                $method,
-                "\"}"
-            ),
-            1.0,
-        )
-    };
-}
 
 #[test]
 fn writes_move_what_they_wrote() {
     let server = Server::start();
     let (mut client, mut scraper) = (server.client(), server.client());
     create_collection(&mut client, "c", "Dot");
-    // Warm the scraper's connection and the routes that are counted below.
+    // Its connection is counted, so it is made before the first comparison.
     let _warm = Page::scrape(&mut scraper);
 
-    let write = [
-        request!("PUT", "/collections/:collection/points", "200"),
-        timed!("PUT", "/collections/:collection/points"),
-        ("omendb_engine_batch_points_count", 1.0),
-        ("omendb_log_commits_joined_count", 1.0),
-        ("omendb_log_commits_joined_sum", 1.0),
-        ("omendb_log_fsync_seconds_count", 1.0),
-    ];
     // Ten new points.
-    check(
-        &mut scraper,
-        || upsert(&mut client, "c", 0..10),
-        &[
-            &write[..],
-            &[
-                ("omendb_engine_batch_points_sum", 10.0),
-                (r#"omendb_engine_vectors{db_id="c"}"#, 10.0),
-                (r#"omendb_engine_vectors_indexed_total{db_id="c"}"#, 10.0),
-            ],
-        ]
-        .concat(),
-    );
+    let moves = [
+        ("omendb_engine_batch_points_sum", 10.0),
+        (r#"omendb_engine_vectors{db_id="c"}"#, 10.0),
+        (r#"omendb_engine_vectors_indexed_total{db_id="c"}"#, 10.0),
+    ];
+    let write = || upsert(&mut client, "c", 0..10);
+    check(&mut scraper, ["PUT", POINTS, "200"], write, &[COMMIT, &moves]);
+
     // Four of them again and one new: the four leave tombstones.
-    check(
-        &mut scraper,
-        || upsert(&mut client, "c", 6..11),
-        &[
-            &write[..],
-            &[
-                ("omendb_engine_batch_points_sum", 5.0),
-                (r#"omendb_engine_vectors{db_id="c"}"#, 1.0),
-                (r#"omendb_engine_tombstones{db_id="c"}"#, 4.0),
-                (r#"omendb_engine_vectors_indexed_total{db_id="c"}"#, 5.0),
-            ],
-        ]
-        .concat(),
-    );
+    let moves = [
+        ("omendb_engine_batch_points_sum", 5.0),
+        (r#"omendb_engine_vectors{db_id="c"}"#, 1.0),
+        (r#"omendb_engine_tombstones{db_id="c"}"#, 4.0),
+        (r#"omendb_engine_vectors_indexed_total{db_id="c"}"#, 5.0),
+    ];
+    let write = || upsert(&mut client, "c", 6..11);
+    check(&mut scraper, ["PUT", POINTS, "200"], write, &[COMMIT, &moves]);
+
     // Two deleted, and one that is not there.
+    let moves = [
+        ("omendb_engine_batch_points_sum", 3.0),
+        (r#"omendb_engine_vectors{db_id="c"}"#, -2.0),
+        (r#"omendb_engine_tombstones{db_id="c"}"#, 2.0),
+    ];
     let delete = || {
+        let ids = json!({"points": [0, 1, 999]});
         client
-            .post(
-                "/collections/c/points/delete?wait=true",
-                &json!({"points": [0, 1, 999]}),
-            )
+            .post("/collections/c/points/delete?wait=true", &ids)
             .result();
     };
-    check(
-        &mut scraper,
-        delete,
-        &[
-            request!("POST", "/collections/:collection/points/delete", "200"),
-            timed!("POST", "/collections/:collection/points/delete"),
-            ("omendb_engine_batch_points_count", 1.0),
-            ("omendb_engine_batch_points_sum", 3.0),
-            (r#"omendb_engine_vectors{db_id="c"}"#, -2.0),
-            (r#"omendb_engine_tombstones{db_id="c"}"#, 2.0),
-            ("omendb_log_commits_joined_count", 1.0),
-            ("omendb_log_commits_joined_sum", 1.0),
-            ("omendb_log_fsync_seconds_count", 1.0),
-        ],
-    );
+    let request = ["POST", "/collections/:collection/points/delete", "200"];
+    check(&mut scraper, request, delete, &[COMMIT, &moves]);
+
     // Refused: counted as a request and as nothing else.
     let refused = || {
         let body = json!({"points": [{"id": 1, "vector": [1, 2]}]});
         assert_eq!(client.put("/collections/c/points", &body).status, 400);
     };
-    check(
-        &mut scraper,
-        refused,
-        &[
-            request!("PUT", "/collections/:collection/points", "400"),
-            timed!("PUT", "/collections/:collection/points"),
-        ],
-    );
+    check(&mut scraper, ["PUT", POINTS, "400"], refused, &[]);
 }
 
 #[test]
@@ -179,94 +75,53 @@ fn queries_move_the_work_they_did() {
         create_collection(&mut client, name, "Dot");
         upsert(&mut client, name, 0..30);
     }
+    let ids = json!({"points": [0, 1]});
     client
-        .post(
-            "/collections/c/points/delete?wait=true",
-            &json!({"points": [0, 1]}),
-        )
+        .post("/collections/c/points/delete?wait=true", &ids)
         .result();
     let _warm = Page::scrape(&mut scraper);
 
+    let queried = (r#"omendb_engine_queries_total{db_id="c"}"#, 1.0);
     let work = [
-        (r#"omendb_engine_queries_total{db_id="c"}"#, 1.0),
+        queried,
         (r#"omendb_query_duration_seconds_count{db_id="c"}"#, 1.0),
         // Rows of deleted points are compared with the chunk they lie in until compaction moves the others out of it.
         (r#"omendb_engine_distance_computations_total{db_id="c"}"#, 30.0),
         (r#"omendb_engine_bytes_touched_total{db_id="c"}"#, 30.0 * 16.0),
     ];
     let dialect = || {
-        client
-            .post(
-                "/collections/c/points/query",
-                &json!({"query": [1, 2, 3, 4], "limit": 3}),
-            )
-            .result();
+        let body = json!({"query": [1, 2, 3, 4], "limit": 3});
+        client.post("/collections/c/points/query", &body).result();
     };
-    check(
-        &mut scraper,
-        dialect,
-        &[
-            &work[..],
-            &[
-                request!("POST", "/collections/:collection/points/query", "200"),
-                timed!("POST", "/collections/:collection/points/query"),
-            ],
-        ]
-        .concat(),
-    );
-
+    check(&mut scraper, ["POST", QUERY, "200"], dialect, &[&work]);
     let ours = || {
         let answer = client.post("/query", &json!({"db_id": "c", "vector": [1, 2, 3, 4], "k": 3}));
         assert_eq!(answer.status, 200, "{}", answer.text());
     };
-    check(
-        &mut scraper,
-        ours,
-        &[
-            &work[..],
-            &[request!("POST", "/query", "200"), timed!("POST", "/query")],
-        ]
-        .concat(),
-    );
+    check(&mut scraper, ["POST", "/query", "200"], ours, &[&work]);
 
     // A query that fails in the engine is counted with its kind, and its duration is nobody's.
     let failing = || {
-        assert_eq!(
-            client
-                .post("/collections/c/points/query", &json!({"query": [1, 2]}))
-                .status,
-            400
-        );
+        let answer = client.post("/collections/c/points/query", &json!({"query": [1, 2]}));
+        assert_eq!(answer.status, 400);
     };
+    let error = (
+        r#"omendb_engine_query_errors_total{db_id="c",kind="invalid"}"#,
+        1.0,
+    );
     check(
         &mut scraper,
+        ["POST", QUERY, "400"],
         failing,
-        &[
-            request!("POST", "/collections/:collection/points/query", "400"),
-            timed!("POST", "/collections/:collection/points/query"),
-            (r#"omendb_engine_queries_total{db_id="c"}"#, 1.0),
-            (
-                r#"omendb_engine_query_errors_total{db_id="c",kind="invalid"}"#,
-                1.0,
-            ),
-        ],
+        &[&[queried, error]],
     );
+
     let unknown = || assert_eq!(client.get("/no/such/route").status, 404);
-    check(
-        &mut scraper,
-        unknown,
-        &[request!("GET", "unmatched", "404"), timed!("GET", "unmatched")],
-    );
+    check(&mut scraper, ["GET", "unmatched", "404"], unknown, &[]);
     // Reading by id is no query.
     let read = || drop(client.get("/collections/c/points/5").result());
-    check(
-        &mut scraper,
-        read,
-        &[
-            request!("GET", "/collections/:collection/points/:id", "200"),
-            timed!("GET", "/collections/:collection/points/:id"),
-        ],
-    );
+    let request = ["GET", "/collections/:collection/points/:id", "200"];
+    check(&mut scraper, request, read, &[]);
 }
 
 #[test]
@@ -362,65 +217,38 @@ fn credentials_move_the_figures_about_them() {
     let reader = directory.token("reader", &["--permission", "data:read"]);
     let server = Server::start_in(&directory, &[]);
     let mut scraper = server.client_with(&admin);
-    let valid = |count: f64| (r#"omendb_auth_token_validations_total{status="valid"}"#, count);
     let _warm = Page::scrape(&mut scraper);
     // The second scrape itself is one valid token.
-    check(
-        &mut scraper,
-        || drop(server.client_with(&reader).get("/collections").result()),
-        &[
-            request!("GET", "/collections", "200"),
-            timed!("GET", "/collections"),
-            valid(2.0),
-        ],
+    let valid = |count: f64| (r#"omendb_auth_token_validations_total{status="valid"}"#, count);
+
+    let good = || drop(server.client_with(&reader).get("/collections").result());
+    let request = ["GET", "/collections", "200"];
+    check(&mut scraper, request, good, &[&[valid(2.0)]]);
+
+    let wrong = || assert_eq!(server.client_with("wrong").get("/collections").status, 401);
+    let invalid = (r#"omendb_auth_token_validations_total{status="invalid"}"#, 1.0);
+    let request = ["GET", "/collections", "401"];
+    check(&mut scraper, request, wrong, &[&[invalid, valid(1.0)]]);
+
+    let nothing = || assert_eq!(server.client().get("/collections").status, 401);
+    let missing = (r#"omendb_auth_token_validations_total{status="missing"}"#, 1.0);
+    check(&mut scraper, request, nothing, &[&[missing, valid(1.0)]]);
+
+    let forbidden = || assert_eq!(server.client_with(&reader).get("/auth/tokens").status, 403);
+    let denied = (
+        r#"omendb_auth_authorization_failures_total{permission="admin"}"#,
+        1.0,
     );
-    check(
-        &mut scraper,
-        || assert_eq!(server.client_with("wrong").get("/collections").status, 401),
-        &[
-            request!("GET", "/collections", "401"),
-            timed!("GET", "/collections"),
-            (r#"omendb_auth_token_validations_total{status="invalid"}"#, 1.0),
-            valid(1.0),
-        ],
-    );
-    check(
-        &mut scraper,
-        || assert_eq!(server.client().get("/collections").status, 401),
-        &[
-            request!("GET", "/collections", "401"),
-            timed!("GET", "/collections"),
-            (r#"omendb_auth_token_validations_total{status="missing"}"#, 1.0),
-            valid(1.0),
-        ],
-    );
-    check(
-        &mut scraper,
-        || assert_eq!(server.client_with(&reader).get("/auth/tokens").status, 403),
-        &[
-            request!("GET", "/auth/tokens", "403"),
-            timed!("GET", "/auth/tokens"),
-            (
-                r#"omendb_auth_authorization_failures_total{permission="admin"}"#,
-                1.0,
-            ),
-            valid(2.0),
-        ],
-    );
+    let request = ["GET", "/auth/tokens", "403"];
+    check(&mut scraper, request, forbidden, &[&[denied, valid(2.0)]]);
+
     let login = || {
         let body = json!({"user": "nobody", "password": "x"});
         assert_eq!(server.client().post("/auth/login", &body).status, 401);
     };
-    check(
-        &mut scraper,
-        login,
-        &[
-            request!("POST", "/auth/login", "401"),
-            timed!("POST", "/auth/login"),
-            (r#"omendb_auth_requests_total{status="failure"}"#, 1.0),
-            valid(1.0),
-        ],
-    );
+    let failure = (r#"omendb_auth_requests_total{status="failure"}"#, 1.0);
+    let request = ["POST", "/auth/login", "401"];
+    check(&mut scraper, request, login, &[&[failure, valid(1.0)]]);
 }
 
 #[test]

@@ -205,6 +205,10 @@ impl Server {
 }
 
 impl Drop for Server {
+    #[expect(
+        clippy::print_stdout,
+        reason = "shown by the test runner with the test that failed"
+    )]
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
