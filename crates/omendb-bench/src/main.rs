@@ -10,7 +10,10 @@ use std::process::ExitCode;
 
 mod ann;
 mod distance;
+mod export;
 mod ingest;
+mod metrics;
+mod recording;
 mod report;
 
 pub(crate) use report::Report;
@@ -39,9 +42,24 @@ const BENCHMARKS: &[Benchmark] = &[
         distance::measure,
     ),
     (
+        "export",
+        "a metrics page of 10,000 series, beside a copy of its bytes",
+        export::measure,
+    ),
+    (
         "ingest",
         "50,000 real points over HTTP by 1 and by 16 clients, and the fsyncs they share",
         ingest::measure,
+    ),
+    (
+        "metrics",
+        "counting, beside a relaxed atomic, and instructions per recording",
+        metrics::measure,
+    ),
+    (
+        "recording",
+        "what callgrind runs for `metrics`; of no use by itself",
+        recording::measure,
     ),
 ];
 
