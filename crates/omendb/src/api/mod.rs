@@ -5,13 +5,17 @@
 
 pub mod collections;
 pub mod native;
+pub mod payload_changes;
 pub mod points;
 pub mod scroll;
 pub mod search;
 
+mod condition;
 mod create;
 mod envelope;
+mod filter;
 mod ids;
+mod matching;
 mod output;
 mod params;
 mod parse;

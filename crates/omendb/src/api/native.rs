@@ -6,18 +6,18 @@ use omendb_engine::config::UNNAMED;
 use omendb_engine::{Hit, SearchRequest, SearchStats, Worker};
 use serde::{Deserialize, Serialize};
 
+use super::filter::FilterJson;
 use super::ids::Id;
-use super::parse;
 use super::payload::PayloadJson;
-use super::refused::{Raw, refuse};
 use super::search::DEFAULT_LIMIT;
 use super::selectors::{WithPayload, payload_selector};
 use super::vectors::DenseVector;
+use super::{filter, parse};
 use crate::http::{ApiError, App, Call, Reply};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct QueryBody<'a> {
+struct QueryBody {
     /// The collection.
     db_id: String,
     vector: DenseVector,
@@ -28,8 +28,7 @@ struct QueryBody<'a> {
     /// Which vector of a collection that has several.
     using: Option<String>,
     with_payload: Option<WithPayload>,
-    #[serde(borrow, default)]
-    filter: Raw<'a>,
+    filter: Option<FilterJson>,
 }
 
 /// The answer.
@@ -110,7 +109,6 @@ fn question(bytes: &[u8]) -> Result<Question, ApiError> {
         with_payload,
         filter,
     } = parse::body(bytes)?;
-    refuse(&[("filter", filter)])?;
     if vector.is_empty() {
         return Err(ApiError::bad_request("vector: empty vector `[]`"));
     }
@@ -119,6 +117,7 @@ fn question(bytes: &[u8]) -> Result<Question, ApiError> {
         using: using.unwrap_or_else(|| UNNAMED.to_owned()),
         with_payload: payload_selector(with_payload.unwrap_or(WithPayload::Flag(true)))?,
         ef: ef.map(|ef| parse::at_least_one("ef", ef)).transpose()?,
+        filter: filter::filter(filter)?,
         ..SearchRequest::nearest(vector, k)
     };
     Ok(Question {
@@ -252,8 +251,8 @@ mod tests {
         check(&with(r#""k":0"#), Err((422, "k: `0`")));
         check(&with(r#""ef":0"#), Err((422, "ef: `0`")));
         check(
-            &with(r#""filter":{"must":[{}]}"#),
-            Err((422, "filter: `{\"must\":[{}]}`")),
+            &with(r#""filter":{"must":[{"key":"a"}]}"#),
+            Err((400, "filter.must[0]: a key without a test")),
         );
         check(&with(r#""limit":3"#), Err((400, "unknown field `limit`")));
         check(

@@ -1,12 +1,15 @@
-//! Points by id: upsert, retrieve, delete.
+//! Points: upsert and retrieve by id, delete by id or filter.
 
 use std::sync::Arc;
 
 use hyper::body::Bytes;
-use omendb_engine::{Collection, PayloadSelector, PointId, VectorSelector, WriteBatch, WriteOutcome};
+use omendb_engine::{
+    Collection, Operation, PayloadSelector, PointSelector, VectorSelector, WriteBatch, WriteOutcome,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::filter::{FilterJson, point_selector};
 use super::ids::{self, Id, point_ids};
 use super::output::RecordJson;
 use super::params::{WriteParams, check_read_params, write_params};
@@ -24,37 +27,39 @@ pub async fn upsert(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
     write(app, call, |body| upsert::points(body).map(WriteBatch::upsert)).await
 }
 
-/// `POST /collections/{collection}/points/delete`: deletes points by id; those that do not exist are passed over.
+/// `POST /collections/{collection}/points/delete`: deletes points by id, those that do not exist being passed over, or
+/// by filter.
 ///
 /// # Errors
 /// As for [`upsert`].
 pub async fn delete(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    write(app, call, |body| deleted_ids(body).map(WriteBatch::delete)).await
+    write(app, call, deletion).await
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DeleteBody<'a> {
     points: Option<Vec<Id>>,
-    #[serde(borrow, default)]
-    filter: Raw<'a>,
+    filter: Option<FilterJson>,
     #[serde(borrow, default)]
     shard_key: Raw<'a>,
 }
 
-/// Reads the body of a deletion. An empty filter would select every point, so here even that is refused.
-fn deleted_ids(bytes: &[u8]) -> Result<Vec<PointId>, ApiError> {
+/// Reads the body of a deletion. An empty filter selects every point.
+fn deletion(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
     let DeleteBody {
         points,
         filter,
         shard_key,
     } = parse::body(bytes)?;
     refuse(&[("shard_key", shard_key)])?;
-    if let Some(filter) = filter {
-        return Err(super::refused::refusal("filter", filter.get()));
-    }
-    let points = points.ok_or_else(|| ApiError::bad_request("missing field `points`"))?;
-    Ok(point_ids(points))
+    let operation = match point_selector(points, filter)? {
+        PointSelector::Ids(ids) => Operation::Delete(ids),
+        PointSelector::Filter(filter) => Operation::DeleteMatching(filter),
+    };
+    Ok(WriteBatch {
+        operations: vec![operation],
+    })
 }
 
 /// What became of a write, as the dialect has it.
@@ -65,7 +70,7 @@ struct UpdateResult {
 }
 
 /// Parses and submits a write in a slot, then waits without one until it is durable and visible.
-async fn write(
+pub(super) async fn write(
     app: &Arc<App>,
     call: &mut Call,
     parse: fn(&[u8]) -> Result<WriteBatch, ApiError>,
@@ -166,15 +171,14 @@ pub async fn get(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use omendb_engine::{Condition, Filter};
+
     use super::*;
 
     #[track_caller]
-    fn check(json: &str, expected: Result<&[u64], (u16, &str)>) {
-        match (deleted_ids(json.as_bytes()), expected) {
-            (Ok(ids), Ok(expected)) => {
-                let expected: Vec<_> = expected.iter().map(|&number| PointId::Number(number)).collect();
-                assert_eq!(ids, expected, "{json}");
-            }
+    fn check(json: &str, expected: Result<Operation, (u16, &str)>) {
+        match (deletion(json.as_bytes()), expected) {
+            (Ok(batch), Ok(expected)) => assert_eq!(batch.operations, [expected], "{json}"),
             (Err(error), Err((status, part))) => {
                 assert_eq!(error.status(), status, "{json}: {}", error.message());
                 assert!(error.message().contains(part), "{json}: {}", error.message());
@@ -184,15 +188,29 @@ mod tests {
     }
 
     #[test]
-    fn deletions_name_ids_and_nothing_else() {
-        check(r#"{"points":[1,2],"shard_key":null}"#, Ok(&[1, 2]));
+    fn deletions_name_ids_or_a_filter() {
+        check(
+            r#"{"points":[1,2],"shard_key":null}"#,
+            Ok(Operation::Delete(vec![1.into(), 2.into()])),
+        );
+        check(
+            r#"{"filter":{}}"#,
+            Ok(Operation::DeleteMatching(Filter::default())),
+        );
+        let has_vector = Filter::of(Condition::HasVector("v".to_owned()));
+        check(
+            r#"{"filter":{"must":[{"has_vector":"v"}]}}"#,
+            Ok(Operation::DeleteMatching(has_vector)),
+        );
         check(
             r#"{"points":[1,"x"]}"#,
             Err((400, "points[1]: invalid value: string \"x\"")),
         );
-        check(r#"{"filter":{"must":[]}}"#, Err((422, "filter")));
-        check(r#"{"filter":{}}"#, Err((422, "filter: `{}`")));
-        check(r#"{"points":[1],"filter":{}}"#, Err((422, "filter: `{}`")));
+        check(
+            r#"{"points":[1],"filter":{}}"#,
+            Err((400, "`points` beside `filter`")),
+        );
+        check(r#"{"filter":{"mus":[]}}"#, Err((400, "unknown field `mus`")));
         check("{}", Err((400, "missing field `points`")));
     }
 }

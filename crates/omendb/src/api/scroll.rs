@@ -1,16 +1,18 @@
-//! All points of a collection: page by page in order of ids, or only their number.
+//! The points of a collection, all or those that pass a filter: page by page in order of ids, or only their number.
 
 use std::sync::Arc;
 
+use omendb_engine::ScrollPage;
 use serde::{Deserialize, Serialize};
 
+use super::filter::FilterJson;
 use super::ids::Id;
 use super::output::RecordJson;
 use super::params::check_read_params;
 use super::refused::{Raw, refuse};
 use super::search::DEFAULT_LIMIT;
 use super::selectors::{WithPayload, WithVector, payload_selector, vector_selector};
-use super::{envelope, parse};
+use super::{envelope, filter, parse};
 use crate::http::{ApiError, App, Call, Reply};
 
 #[derive(Deserialize)]
@@ -21,8 +23,7 @@ struct ScrollBody<'a> {
     with_payload: Option<WithPayload>,
     #[serde(alias = "with_vectors")]
     with_vector: Option<WithVector>,
-    #[serde(borrow, default)]
-    filter: Raw<'a>,
+    filter: Option<FilterJson>,
     #[serde(borrow, default)]
     order_by: Raw<'a>,
     #[serde(borrow, default)]
@@ -47,16 +48,19 @@ pub async fn scroll(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
     let clock = app.clock.clone();
     let work = move || {
         let body: ScrollBody<'_> = parse::optional_body(&body)?;
-        refuse(&[
-            ("filter", body.filter),
-            ("order_by", body.order_by),
-            ("shard_key", body.shard_key),
-        ])?;
+        refuse(&[("order_by", body.order_by), ("shard_key", body.shard_key)])?;
         let limit = parse::at_least_one("limit", body.limit.unwrap_or(DEFAULT_LIMIT))?;
         let offset = body.offset.map(|Id(id)| id);
         let with_payload = payload_selector(body.with_payload.unwrap_or(WithPayload::Flag(true)))?;
         let with_vector = vector_selector(body.with_vector);
-        let (records, next) = collection.scroll(offset, limit, &with_payload, &with_vector)?;
+        let filter = filter::filter(body.filter)?;
+        let (records, next) = collection.scroll_page(&ScrollPage {
+            offset,
+            limit,
+            filter: filter.as_deref(),
+            with_payload: &with_payload,
+            with_vector: &with_vector,
+        })?;
         let points = records.iter().map(RecordJson::from).collect();
         envelope::ok(
             &Page {
@@ -72,8 +76,7 @@ pub async fn scroll(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CountBody<'a> {
-    #[serde(borrow, default)]
-    filter: Raw<'a>,
+    filter: Option<FilterJson>,
     #[serde(borrow, default)]
     shard_key: Raw<'a>,
     /// Every count is exact here.
@@ -86,7 +89,7 @@ struct CountResult {
     count: u64,
 }
 
-/// `POST /collections/{collection}/points/count`: how many points there are.
+/// `POST /collections/{collection}/points/count`: how many points there are, or pass a filter.
 ///
 /// # Errors
 /// 404 without the collection, 400 and 422 for a wrong body.
@@ -98,13 +101,12 @@ pub async fn count(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     let clock = app.clock.clone();
     let work = move || {
         let body: CountBody<'_> = parse::optional_body(&body)?;
-        refuse(&[("filter", body.filter), ("shard_key", body.shard_key)])?;
-        envelope::ok(
-            &CountResult {
-                count: collection.count()?,
-            },
-            clock.now().since(started),
-        )
+        refuse(&[("shard_key", body.shard_key)])?;
+        let count = match filter::filter(body.filter)? {
+            None => collection.count()?,
+            Some(filter) => collection.count_matching(&filter)?,
+        };
+        envelope::ok(&CountResult { count }, clock.now().since(started))
     };
     app.slots.run(move |_| work()).await?
 }

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use omendb_engine::config::UNNAMED;
-use omendb_engine::{Collection, PayloadSelector, Query, Record, SearchRequest, VectorSelector, Worker};
+use omendb_engine::{
+    Collection, Filter, PayloadSelector, Query, Record, ScrollPage, SearchRequest, VectorSelector, Worker,
+};
 use serde::{Deserialize, Serialize};
 
+use super::filter::FilterJson;
 use super::output::ScoredJson;
 use super::params::check_read_params;
 use super::query_input::QueryInput;
 use super::refused::{Raw, refuse};
 use super::selectors::{WithPayload, WithVector, payload_selector, vector_selector};
 use super::vectors::Component;
-use super::{envelope, parse};
+use super::{envelope, filter, parse};
 use crate::http::{ApiError, App, Call, Reply};
 
 /// Points returned when no limit is given, as in the dialect.
@@ -31,8 +34,7 @@ struct QueryBody<'a> {
     with_vector: Option<WithVector>,
     #[serde(borrow, default)]
     params: Option<SearchParams<'a>>,
-    #[serde(borrow, default)]
-    filter: Raw<'a>,
+    filter: Option<FilterJson>,
     #[serde(borrow, default)]
     prefetch: Raw<'a>,
     #[serde(borrow, default)]
@@ -130,6 +132,7 @@ enum Question {
 struct Listing {
     offset: usize,
     limit: usize,
+    filter: Option<Arc<Filter>>,
     with_payload: PayloadSelector,
     with_vector: VectorSelector,
 }
@@ -139,7 +142,6 @@ fn question(bytes: &[u8]) -> Result<Question, ApiError> {
     let body: QueryBody<'_> = parse::body(bytes)?;
     let params = body.params.unwrap_or_default();
     refuse(&[
-        ("filter", body.filter),
         ("prefetch", body.prefetch),
         ("lookup_from", body.lookup_from),
         ("shard_key", body.shard_key),
@@ -154,10 +156,12 @@ fn question(bytes: &[u8]) -> Result<Question, ApiError> {
     let offset = body.offset.unwrap_or(0);
     let with_payload = payload_selector(body.with_payload.unwrap_or(WithPayload::Flag(false)))?;
     let with_vector = vector_selector(body.with_vector);
+    let filter = filter::filter(body.filter)?;
     let Some(QueryInput(query)) = body.query else {
         return Ok(Question::List(Listing {
             offset,
             limit,
+            filter,
             with_payload,
             with_vector,
         }));
@@ -174,6 +178,7 @@ fn question(bytes: &[u8]) -> Result<Question, ApiError> {
         with_vector,
         exact: params.exact.unwrap_or(false),
         ef,
+        filter,
         ..SearchRequest::nearest(Vec::new(), limit)
     }))
 }
@@ -183,17 +188,32 @@ fn list(collection: &Collection, listing: &Listing) -> Result<Vec<Record>, ApiEr
     let Listing {
         offset,
         limit,
+        filter,
         with_payload,
         with_vector,
     } = listing;
+    let skipped = ScrollPage {
+        offset: None,
+        limit: *offset,
+        filter: filter.as_deref(),
+        with_payload: &PayloadSelector::None,
+        with_vector: &VectorSelector::None,
+    };
     let first = match offset {
         0 => None,
-        _ => match collection.scroll(None, *offset, &PayloadSelector::None, &VectorSelector::None)? {
+        _ => match collection.scroll_page(&skipped)? {
             (_, Some(first)) => Some(first),
             (_, None) => return Ok(Vec::new()),
         },
     };
-    Ok(collection.scroll(first, *limit, with_payload, with_vector)?.0)
+    let page = ScrollPage {
+        offset: first,
+        limit: *limit,
+        with_payload,
+        with_vector,
+        ..skipped
+    };
+    Ok(collection.scroll_page(&page)?.0)
 }
 
 #[cfg(test)]
@@ -290,7 +310,7 @@ mod tests {
         );
         check(
             &with(r#""filter":{"must":[{"key":"a"}]}"#),
-            Err((422, "filter: `{\"must\"")),
+            Err((400, "filter.must[0]: a key without a test")),
         );
         check(&with(r#""prefetch":{"limit":3}"#), Err((422, "prefetch")));
         check(

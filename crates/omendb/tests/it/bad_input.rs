@@ -208,9 +208,24 @@ const CASES: &[Case<'_>] = &[
     (
         "POST",
         QUERY,
-        r#"{"query":[1,2,3,4],"filter":{"must":[{"has_id":[1]}]}}"#,
+        r#"{"query":[1,2,3,4],"prefetch":{"limit":3}}"#,
         422,
-        &["filter", "has_id"],
+        &["prefetch", "limit"],
+    ),
+    // Filters that are none.
+    (
+        "POST",
+        QUERY,
+        r#"{"query":[1,2,3,4],"filter":{"must":[{"key":"n","match":{"value":1.5}}]}}"#,
+        400,
+        &["filter.must[0].match.value", "1.5"],
+    ),
+    (
+        "POST",
+        "/collections/c/points/delete",
+        r#"{"filter":{"should":[{"key":"n..m","is_null":true}]}}"#,
+        400,
+        &["filter.should[0].key", "n..m"],
     ),
     // Ids of the wrong kind.
     (
@@ -318,7 +333,7 @@ fn deep_json_is_refused_without_harm() {
         );
     }
     let filter = format!(r#"{{"query":[1,2,3,4],"filter":{open}{close}}}"#);
-    assert_eq!(client.send("POST", QUERY, &[], filter.as_bytes()).status, 422);
+    assert_eq!(client.send("POST", QUERY, &[], filter.as_bytes()).status, 400);
     assert_eq!(stored(&mut client), before);
 }
 

@@ -103,6 +103,9 @@ fn exercise(server: &Server, admin: &str) -> Vec<Page> {
     let mut scraper = server.client_with(admin);
     let mut pages = Vec::new();
     (0..100).for_each(|_| query(&mut client));
+    let filter = json!({"must_not": {"has_id": (0..500).collect::<Vec<u64>>()}});
+    let filtered = json!({"query": vec![1; DIMENSION as usize], "filter": filter});
+    client.post("/collections/main/points/query", &filtered).result();
     let wrong = client.post("/collections/main/points/query", &json!({"query": [1]}));
     assert_eq!(wrong.status, 400);
     refused_callers(server, &mut client);

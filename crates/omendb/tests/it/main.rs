@@ -19,6 +19,7 @@ mod connections; // pools that fill up, heads that are refused, clients that han
 mod consumers; // promtool, Prometheus and prometheus-client accept what we export
 mod demo; // what the demo prints works when pasted, and nothing is left behind
 mod durability; // kill -9 under writers loses nothing that was acknowledged
+mod filters; // what passes is found, counted, scrolled, changed and deleted
 mod formats; // one snapshot in every format, chosen by content negotiation
 mod lifecycle; // readiness, health, draining, and what is refused at start
 mod movement; // each operation moves exactly the figures it is about

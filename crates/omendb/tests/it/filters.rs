@@ -1,0 +1,121 @@
+//! Filters and payload changes over HTTP: what passes is what is found, counted, scrolled, changed and deleted.
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::server::{Directory, Server, create_collection, upsert};
+
+/// `{"n": {"lt": bound}}` of the points of [`upsert`].
+fn below(bound: u64) -> Value {
+    json!({"must": [{"key": "n", "range": {"lt": bound}}]})
+}
+
+fn ids(result: &Value) -> Vec<u64> {
+    let points = result["points"].as_array().expect("a list of points");
+    points.iter().filter_map(|point| point["id"].as_u64()).collect()
+}
+
+fn count(client: &mut Client, filter: &Value) -> u64 {
+    let counted = client.post("/collections/c/points/count", &json!({"filter": filter}));
+    counted.result()["count"].as_u64().expect("a count")
+}
+
+fn change(client: &mut Client, method: &str, path: &str, body: &Value) -> Value {
+    let path = format!("/collections/c/points/{path}?wait=true");
+    let headers = [("content-type", "application/json")];
+    let response = client.send(method, &path, &headers, body.to_string().as_bytes());
+    response.result()
+}
+
+fn payload(client: &mut Client, id: u64) -> Value {
+    client.get(&format!("/collections/c/points/{id}")).result()["payload"].clone()
+}
+
+#[test]
+fn what_passes_is_found_counted_and_scrolled() {
+    let server = Server::start();
+    let mut client = server.client();
+    create_collection(&mut client, "c", "Dot");
+    upsert(&mut client, "c", 0..100);
+    let before = server.scrape();
+    let nearest = json!({"query": [1, 0, 0, 0], "limit": 3, "filter": below(50)});
+    let found = client.post("/collections/c/points/query", &nearest).result();
+    assert_eq!(ids(&found), [49, 48, 47]);
+    let native = json!({"db_id": "c", "vector": [1, 0, 0, 0], "k": 2, "explain": true,
+        "filter": {"must_not": [below(10), {"has_id": [99]}]}});
+    let answer = client.post("/query", &native).json();
+    assert_eq!(answer["hits"][0]["id"], 98, "{answer}");
+    assert_eq!(answer["explain"]["plan"], "filtered_scan", "{answer}");
+    let rejected = answer["explain"]["filter_rejected"].as_f64().expect("a number");
+    assert!(rejected >= 11.0, "{answer}");
+    let moved = server.scrape().since(&before);
+    let family = r#"omendb_engine_filter_rejected_total{db_id="c"}"#;
+    assert!(moved[family] >= rejected, "{moved:?}");
+    assert_eq!(moved[r#"omendb_query_stage_seconds_count{stage="filter"}"#], 2.0);
+
+    assert_eq!(count(&mut client, &below(50)), 50);
+    assert_eq!(count(&mut client, &json!({})), 100);
+    let page = json!({"limit": 4, "offset": 5, "filter": {"must": {"key": "n", "match": {"any": [3, 5, 6, 8, 9, 70]}}}});
+    let page = client.post("/collections/c/points/scroll", &page).result();
+    assert_eq!(ids(&page), [5, 6, 8, 9]);
+    assert_eq!(page["next_page_offset"], 70);
+    let listed = json!({"limit": 2, "offset": 1, "filter": {"must": [{"key": "n", "range": {"gte": 30}}]}});
+    let listed = client.post("/collections/c/points/query", &listed).result();
+    assert_eq!(ids(&listed), [31, 32]);
+}
+
+#[test]
+fn payloads_are_changed_and_points_deleted_by_filter_and_both_survive_a_kill() {
+    let directory = Directory::new();
+    let server = Server::start_in(&directory, &[]);
+    let mut client = server.client();
+    create_collection(&mut client, "c", "Dot");
+    upsert(&mut client, "c", 0..20);
+    let set = json!({"payload": {"tag": {"a": 1}}, "filter": below(10)});
+    let outcome = change(&mut client, "POST", "payload", &set);
+    assert_eq!(outcome["status"], "completed", "{outcome}");
+    let nested = json!({"payload": {"b": 2}, "key": "tag", "points": [3]});
+    change(&mut client, "POST", "payload", &nested);
+    assert_eq!(payload(&mut client, 3), json!({"n": 3, "tag": {"a": 1, "b": 2}}));
+    change(
+        &mut client,
+        "PUT",
+        "payload",
+        &json!({"payload": {"new": true}, "points": [4]}),
+    );
+    change(
+        &mut client,
+        "POST",
+        "payload/delete",
+        &json!({"keys": ["tag.a"], "filter": below(4)}),
+    );
+    change(&mut client, "POST", "payload/clear", &json!({"points": [5]}));
+    change(
+        &mut client,
+        "POST",
+        "delete",
+        &json!({"filter": {"must": {"key": "n", "range": {"gte": 15}}}}),
+    );
+
+    let unknown = json!({"payload": {"x": 1}, "points": [0, 777]});
+    let refused = client.post("/collections/c/points/payload?wait=true", &unknown);
+    assert_eq!(refused.status, 404);
+    assert!(refused.error().contains("777"), "{}", refused.error());
+
+    let check = |client: &mut Client| {
+        assert_eq!(count(client, &json!({})), 15);
+        assert_eq!(payload(client, 0), json!({"n": 0, "tag": {}}));
+        assert_eq!(payload(client, 3), json!({"n": 3, "tag": {"b": 2}}));
+        assert_eq!(payload(client, 4), json!({"new": true}));
+        assert_eq!(payload(client, 5), json!({}));
+        assert_eq!(payload(client, 9), json!({"n": 9, "tag": {"a": 1}}));
+        assert_eq!(payload(client, 12), json!({"n": 12}));
+        assert_eq!(
+            count(client, &json!({"must_not": {"is_empty": {"key": "tag.a"}}})),
+            4
+        );
+    };
+    check(&mut client);
+    let directory = server.kill();
+    check(&mut Server::start_in(&directory, &[]).client());
+}
