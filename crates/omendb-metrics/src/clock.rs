@@ -63,7 +63,7 @@ impl Clock {
         }
     }
 
-    /// `Instant` without the time-stamp counter: about 20 ns a reading instead of 8, on any machine.
+    /// `Instant` without the time-stamp counter: works on any machine, at the price of a call for each reading.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the clock that everything else takes"

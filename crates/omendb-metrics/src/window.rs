@@ -111,7 +111,7 @@ impl LatencyWindow {
     }
 }
 
-/// The mean of the last minute, without quantiles: 200 bytes for what does not need more.
+/// The mean of the last minute, without quantiles: a few hundred bytes for what does not need more.
 #[derive(Debug, Default)]
 pub struct MeanWindow(Mutex<Ring<Totals, Totals>>);
 
