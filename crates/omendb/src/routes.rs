@@ -177,12 +177,16 @@ pub const ROUTES: &[Route] = &[
     put("/collections/{collection}/points/payload", WRITE, |app, call| {
         Box::pin(api::payload_changes::overwrite(app, call))
     }),
-    post("/collections/{collection}/points/payload/delete", WRITE, |app, call| {
-        Box::pin(api::payload_changes::delete(app, call))
-    }),
-    post("/collections/{collection}/points/payload/clear", WRITE, |app, call| {
-        Box::pin(api::payload_changes::clear(app, call))
-    }),
+    post(
+        "/collections/{collection}/points/payload/delete",
+        WRITE,
+        |app, call| Box::pin(api::payload_changes::delete(app, call)),
+    ),
+    post(
+        "/collections/{collection}/points/payload/clear",
+        WRITE,
+        |app, call| Box::pin(api::payload_changes::clear(app, call)),
+    ),
     post("/collections/{collection}/points/query", READ, |app, call| {
         Box::pin(api::search::query(app, call))
     }),

@@ -230,8 +230,11 @@ fn check_one(field: &str, value: Option<u32>) -> Result<(), ApiError> {
 mod tests {
     use super::*;
 
+    /// The vectors by name, or the code of the refusal and a part of its message.
+    type Expected<'a> = Result<&'a [(&'a str, usize, Distance)], (u16, &'a str)>;
+
     #[track_caller]
-    fn check(json: &str, expected: Result<&[(&str, usize, Distance)], (u16, &str)>) {
+    fn check(json: &str, expected: Expected<'_>) {
         match (collection_config(json.as_bytes()), expected) {
             (Ok(config), Ok(expected)) => {
                 let vectors: Vec<_> = config

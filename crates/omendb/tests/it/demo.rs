@@ -32,6 +32,54 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
         .0
 }
 
+/// The three commands of the guide, pasted.
+fn paste_commands(client: &mut Client, guide: &str, site: &str) {
+    let path = between(guide, site, " -H")
+        .split_once(site)
+        .map_or("", |(_, path)| path);
+    let body: Value = serde_json::from_str(between(guide, "-d '", "'")).expect("the guide's body is JSON");
+    let alike = client.post(path, &body).result();
+    let names: Vec<_> = alike["points"]
+        .as_array()
+        .expect("points is a list")
+        .iter()
+        .map(|point| &point["payload"]["name"])
+        .collect();
+    assert!(
+        names
+            .iter()
+            .any(|name| name.as_str().is_some_and(|name| name.contains("vim"))),
+        "{names:?}"
+    );
+    let page = client.get(between(guide, &format!("-sg '{site}"), "'"));
+    assert!(
+        page.text()
+            .contains("omendb_engine_queries_total{db_id=\"packages\"}"),
+        "{}",
+        page.text()
+    );
+    assert!(guide.contains(&format!("curl -s {site}/health")), "{guide}");
+    assert_eq!(client.get("/health").json()["status"], "healthy");
+}
+
+/// Queries and writes go on by themselves.
+fn wait_for_traffic(client: &mut Client) {
+    let before = Page::scrape(client);
+    let moves = [
+        "omendb_engine_queries_total{db_id=\"packages\"}",
+        "omendb_log_fsync_seconds_count",
+    ];
+    let begin = Instant::now();
+    loop {
+        let moved = Page::scrape(client).since(&before);
+        if moves.iter().all(|series| moved.contains_key(*series)) {
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "nothing moves: {moved:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn the_demo_says_what_to_paste_and_leaves_nothing_behind() {
     let directory = Directory::new();
@@ -52,52 +100,10 @@ fn the_demo_says_what_to_paste_and_leaves_nothing_behind() {
     }
     assert_eq!(std::fs::read_dir(&data).unwrap().count(), 1, "its data is there");
 
-    // The three commands of the guide, pasted.
     let address = address_in(&guide).expect("the guide names the address");
     let mut client = Client::new(address);
-    let site = format!("http://{address}");
-    let path = between(&guide, &site, " -H")
-        .split_once(&site)
-        .map_or("", |(_, path)| path);
-    let body: Value = serde_json::from_str(between(&guide, "-d '", "'")).expect("the guide's body is JSON");
-    let alike = client.post(path, &body).result();
-    let names: Vec<_> = alike["points"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|point| &point["payload"]["name"])
-        .collect();
-    assert!(
-        names
-            .iter()
-            .any(|name| name.as_str().is_some_and(|name| name.contains("vim"))),
-        "{names:?}"
-    );
-    let page = client.get(between(&guide, &format!("-sg '{site}"), "'"));
-    assert!(
-        page.text()
-            .contains("omendb_engine_queries_total{db_id=\"packages\"}"),
-        "{}",
-        page.text()
-    );
-    assert!(guide.contains(&format!("curl -s {site}/health")), "{guide}");
-    assert_eq!(client.get("/health").json()["status"], "healthy");
-
-    // Queries and writes go on by themselves.
-    let before = Page::scrape(&mut client);
-    let moves = [
-        "omendb_engine_queries_total{db_id=\"packages\"}",
-        "omendb_log_fsync_seconds_count",
-    ];
-    let begin = Instant::now();
-    loop {
-        let moved = Page::scrape(&mut client).since(&before);
-        if moves.iter().all(|series| moved.contains_key(*series)) {
-            break;
-        }
-        assert!(begin.elapsed() < PATIENCE, "nothing moves: {moved:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    paste_commands(&mut client, &guide, &format!("http://{address}"));
+    wait_for_traffic(&mut client);
 
     // Ctrl-C.
     let process = demo.0.id().to_string();
