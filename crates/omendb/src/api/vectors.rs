@@ -73,6 +73,14 @@ impl<'de> Deserialize<'de> for Component {
     }
 }
 
+/// The vectors of an object. A single empty name stands for the unnamed vector: LangChain writes `{"": [..]}`.
+fn named(mut vectors: Vec<(String, Vec<f32>)>) -> Vectors {
+    match vectors.as_mut_slice() {
+        [(name, vector)] if name.is_empty() => Vectors::Unnamed(std::mem::take(vector)),
+        _ => Vectors::Named(vectors),
+    }
+}
+
 fn given_twice<E: Error>(name: &str) -> E {
     E::custom(format_args!("vector name `{name}` is given twice"))
 }
@@ -126,7 +134,7 @@ impl<'de> Deserialize<'de> for VectorsBody {
                     }
                     vectors.push((name, vector));
                 }
-                Ok(VectorsBody(Vectors::Named(vectors)))
+                Ok(VectorsBody(named(vectors)))
             }
         }
         deserializer.deserialize_any(VectorsVisitor)
@@ -164,7 +172,7 @@ impl VectorColumns {
                         point.push((name.clone(), vector));
                     }
                 }
-                Ok(points.into_iter().map(Vectors::Named).collect())
+                Ok(points.into_iter().map(named).collect())
             }
         }
     }
@@ -225,6 +233,8 @@ mod tests {
         check(r#"{"b":[1],"a":[2,3]}"#, Ok(r#"{"b":[1.0],"a":[2.0,3.0]}"#));
         check("[]", Ok("[]"));
         check("{}", Ok("{}"));
+        check(r#"{"":[1,2]}"#, Ok("[1.0,2.0]"));
+        check(r#"{"":[1],"a":[2]}"#, Ok(r#"{"":[1.0],"a":[2.0]}"#));
         check(
             "[18446744073709551615, -9223372036854775808]",
             Ok("[1.8446744e+19,-9.223372e+18]"),
