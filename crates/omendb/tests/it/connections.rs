@@ -1,7 +1,6 @@
 //! Connections: pools that fill up, heads that hyper refuses by itself, bodies nobody reads, and what is counted.
 
 use std::io::{BufReader, Read as _, Write as _};
-use std::time::{Duration, Instant};
 
 use crate::client::{self, Client, Response};
 use crate::page::Page;
@@ -119,7 +118,7 @@ fn connections_beyond_the_pool_wait_and_are_then_refused() {
     assert_eq!(other.get("/livez").status, 200);
     // One waits its time out, whoever comes while it waits finds the queue full.
     let waiting = client::connect(server.address()).unwrap();
-    until(&mut scraper, r#"omendb_connection_queue_depth{pool="http"}"#, 1.0);
+    Page::until(&mut scraper, r#"omendb_connection_queue_depth{pool="http"}"#, 1.0);
     let full = ask(&server, b"").expect("an answer");
     assert_eq!((full.status, full.header("retry-after")), (503, Some("1")));
     let timed_out = client::read(&mut BufReader::new(waiting)).unwrap();
@@ -148,9 +147,9 @@ fn a_client_that_hangs_up_is_counted_too() {
     let mut stream = client::connect(server.address()).unwrap();
     let head = "PUT /collections/c/points HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{";
     stream.write_all(head.as_bytes()).unwrap();
-    until(&mut scraper, "omendb_http_requests_in_flight", 2.0);
+    Page::until(&mut scraper, "omendb_http_requests_in_flight", 2.0);
     drop(stream);
-    until(&mut scraper, "omendb_http_requests_in_flight", 1.0);
+    Page::until(&mut scraper, "omendb_http_requests_in_flight", 1.0);
     let page = Page::scrape(&mut scraper);
     let endpoint = "/collections/:collection/points";
     let failed = [400, 499].map(|status| counted(&page, "PUT", endpoint, status));
@@ -184,16 +183,4 @@ fn the_metrics_of_a_limited_credential_are_those_of_its_collections() {
     check(&mut client, "?db_id=mine", true);
     check(&mut client, "?db_id=yours", false);
     assert_eq!(client.get("/collections").status, 403);
-}
-
-/// Scrapes until `series` has `value`.
-fn until(scraper: &mut Client, series: &str, value: f64) {
-    let begin = Instant::now();
-    while Page::scrape(scraper).value(series) != value {
-        assert!(
-            begin.elapsed() < Duration::from_secs(10),
-            "{series} never became {value}"
-        );
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }

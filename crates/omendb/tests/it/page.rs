@@ -1,6 +1,7 @@
 //! A scraped page as numbers, and what moved between two of them.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use crate::client::Client;
 
@@ -21,6 +22,19 @@ impl Page {
         let response = client.get("/metrics");
         assert_eq!(response.status, 200, "{}", response.text());
         Self::parse(response.text())
+    }
+
+    /// Scrapes until `series` has `value`: the server learns of some things, such as a client that hung up, later than
+    /// the client does.
+    pub(crate) fn until(scraper: &mut Client, series: &str, value: f64) {
+        let begin = Instant::now();
+        while Self::scrape(scraper).value(series) != value {
+            assert!(
+                begin.elapsed() < Duration::from_secs(10),
+                "{series} never became {value}"
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     pub(crate) fn parse(text: &str) -> Self {
