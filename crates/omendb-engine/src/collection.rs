@@ -23,12 +23,13 @@ use commit::{Op, OpResult, Outcome, PendingWrite};
 use crate::filter::select;
 use crate::ledger::{Charge, Component};
 use crate::metrics::CollectionSeries;
+use crate::payload_index::{Build, Indexes};
 use crate::projection::Projection;
 use crate::recall::{Accuracy, AccuracyReport};
 use crate::state::State;
 use crate::{
-    CollectionConfig, Error, ErrorKind, Filter, PayloadSelector, PointId, Record, VectorSelector, WriteBatch,
-    WriteOutcome, limits, validation,
+    CollectionConfig, Error, ErrorKind, Filter, IndexInfo, PayloadSelector, PointId, Record, VectorSelector,
+    WriteBatch, WriteOutcome, limits, validation,
 };
 
 /// A page of a scroll.
@@ -56,6 +57,8 @@ pub struct Collection {
     queue: OnceLock<CommitQueue<Op, OpResult>>,
     /// Held while a snapshot is being written.
     snapshot_turn: Mutex<()>,
+    /// Held while indexes are built: the sequence number that the previous pass saw.
+    index_turn: Mutex<Option<u64>>,
 }
 
 impl Collection {
@@ -74,6 +77,7 @@ impl Collection {
             shared,
             queue,
             snapshot_turn,
+            index_turn: Mutex::default(),
         }
     }
 
@@ -210,7 +214,7 @@ impl Collection {
     /// As for [`count`](Self::count), and [`ErrorKind::Invalid`] for a filter beyond its limits.
     pub fn count_matching(&self, filter: &Filter) -> Result<u64, Error> {
         filter.check()?;
-        Ok(select::count(&*self.snapshot()?, filter))
+        Ok(select::count(&*self.snapshot()?, &self.shared.indexes(), filter))
     }
 
     /// The newest published version, for as long as the caller holds it.
@@ -239,6 +243,33 @@ impl Collection {
         {}
     }
 
+    /// The payload indexes, with how many points have a value of their kind.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] while loading.
+    pub fn indexes(&self) -> Result<Vec<IndexInfo>, Error> {
+        self.shared.indexes().describe(&*self.snapshot()?)
+    }
+
+    /// Brings the payload indexes up to date with the present state, while reads and writes go on.
+    pub(crate) fn build_indexes(&self) {
+        let mut seen = self.index_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Ok(state), indexes) = (self.snapshot(), self.shared.indexes()) else {
+            return;
+        };
+        let build = Build {
+            state: &state,
+            ledger: &self.shared.ledger,
+            is_quiet: *seen == Some(state.sequence),
+        };
+        *seen = Some(state.sequence);
+        // The keys of a schema are paths, so there is nothing to report.
+        let _ = build.run(&indexes, |newer| {
+            self.shared.publish_indexes(newer.clone());
+            self.shared.status() != CollectionStatus::Closed
+        });
+    }
+
     /// Takes nothing more, carries out what waits, and closes the log.
     pub(crate) fn close(&self) {
         self.shared.set_status(CollectionStatus::Closed);
@@ -247,6 +278,9 @@ impl Collection {
             let _ = queue.run(Op::Close, 0);
             queue.close();
         }
+        // So does a pass over the indexes; nothing is left of them.
+        drop(self.index_turn.lock().unwrap_or_else(PoisonError::into_inner));
+        self.shared.publish_indexes(Indexes::default());
         // A snapshot that is being written notices the status and gives up.
         drop(self.snapshot_turn.lock().unwrap_or_else(PoisonError::into_inner));
     }

@@ -13,9 +13,10 @@ mod range;
 pub(crate) mod select;
 
 pub use datetime::Datetime;
-pub(crate) use evaluate::Subject;
+pub(crate) use evaluate::{Subject, datetime, geo_point, number};
 pub use geo::{GeoArea, GeoPoint, GeoPolygon};
 pub use matching::{Match, MatchSet, Words};
+pub(crate) use matching::{lower, words};
 pub use range::Range;
 
 use std::collections::HashSet;

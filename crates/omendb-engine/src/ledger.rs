@@ -17,6 +17,8 @@ labels! {
         Payload = "payload",
         /// Ids, the map from ids to slots, and the chunks' own bookkeeping.
         Ids = "ids",
+        /// Indexes of payload keys.
+        PayloadIndex = "payload_index",
         /// Encoded writes that wait for the log.
         LogBuffers = "log_buffers",
         /// The query that the recall probe has in hand, and the worst it has seen.

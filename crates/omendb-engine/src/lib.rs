@@ -38,6 +38,7 @@ mod id;
 mod ledger;
 mod metrics;
 mod payload;
+mod payload_index;
 mod point;
 mod projection;
 mod recall;
@@ -63,6 +64,7 @@ pub use omendb_distance::Distance;
 pub use payload::{
     Fields, List, Payload, PayloadChange, PayloadEncoder, PayloadPath, PayloadSelector, Value, ValueRef,
 };
+pub use payload_index::{IndexInfo, IndexKind};
 pub use point::{Point, Record, VectorSelector, Vectors};
 pub use recall::{AccuracyReport, WorstQuery};
 pub use search::{Hit, Query, SearchRequest, SearchResponse};

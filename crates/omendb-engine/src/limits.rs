@@ -24,6 +24,10 @@ pub const MAX_SEARCH_DEPTH: usize = 1 << 20;
 pub const MAX_PAGE: usize = 1 << 20;
 /// Keys of one payload path.
 pub const MAX_PATH_KEYS: usize = 32;
+/// Payload keys with an index in one collection.
+pub const MAX_INDEXES: usize = 64;
+/// Bytes of an indexed key's path.
+pub const MAX_INDEX_KEY_BYTES: usize = 1_024;
 /// Filters nested in one another.
 pub const MAX_FILTER_DEPTH: usize = 32;
 /// Conditions of one filter, those of filters inside it included.

@@ -5,6 +5,7 @@
 //! effect   = 1, u32 count, ids, columns, payloads      upsert
 //!          | 2, u32 count, ids                         delete
 //!          | 3, u32 count, ids, payloads               replace the payloads of points that exist
+//!          | 4, u8 kind, u16 length, UTF-8 bytes         index a payload key: kind 1.. in order of the kinds, 0 none
 //! ids      = { 0, u64 | 1, u128 }                      a number or a UUID
 //! columns  = for each vector of the collection, in order of names:
 //!            0                                         no point has it
@@ -19,11 +20,12 @@ use std::sync::Arc;
 use crate::ledger::Ledger;
 use crate::payload::{PayloadSegment, check_payload};
 use crate::state::{Chunk, Layout};
-use crate::{Error, Payload, PointId, Uuid};
+use crate::{Error, IndexKind, Payload, PayloadPath, PointId, Uuid};
 
 const UPSERT: u8 = 1;
 const DELETE: u8 = 2;
 const PAYLOADS: u8 = 3;
+const INDEX: u8 = 4;
 const NUMBER: u8 = 0;
 const UUID: u8 = 1;
 const ABSENT: u8 = 0;
@@ -42,6 +44,8 @@ pub(crate) enum Effect<'a> {
     Upsert(Upsert<'a>),
     Delete(Vec<PointId>),
     Payloads(Vec<PointId>, Payloads<'a>),
+    /// The key, and what its values are; `None` ends the index.
+    Index(&'a str, Option<IndexKind>),
 }
 
 /// Points to insert or replace.
@@ -128,6 +132,10 @@ pub(crate) fn decode<'a>(layout: &Layout, record: &'a [u8]) -> Result<Vec<Effect
     let mut effects = Vec::new();
     while !reader.bytes.is_empty() {
         let kind = reader.byte()?;
+        if kind == INDEX {
+            effects.push(reader.index()?);
+            continue;
+        }
         let count = u32::from_le_bytes(reader.array()?) as usize;
         let ids = reader.ids(count)?;
         effects.push(match kind {
@@ -178,6 +186,15 @@ fn put_payload_bytes<'a>(record: &mut Vec<u8>, payloads: impl Iterator<Item = &'
 /// Appends a deletion to `record`.
 pub(crate) fn put_delete(record: &mut Vec<u8>, ids: &[PointId]) {
     put_ids(record, DELETE, ids);
+}
+
+/// Appends an index, or with no kind the end of one, to `record`. The key has at most `MAX_INDEX_KEY_BYTES`.
+pub(crate) fn put_index(record: &mut Vec<u8>, key: &str, kind: Option<IndexKind>) {
+    let number = IndexKind::ALL.iter().position(|&known| Some(known) == kind);
+    record.push(INDEX);
+    record.push(number.map_or(0, |number| number as u8 + 1));
+    record.extend_from_slice(&(key.len() as u16).to_le_bytes());
+    record.extend_from_slice(key.as_bytes());
 }
 
 /// A record that upserts the living points of a chunk; `None` if there are none.
@@ -263,6 +280,23 @@ impl<'a> Reader<'a> {
             columns,
             payloads,
         })
+    }
+
+    fn index(&mut self) -> Result<Effect<'a>, Error> {
+        let kind = match self.byte()? {
+            0 => None,
+            number => {
+                let kind = IndexKind::ALL.get(usize::from(number) - 1);
+                let unknown = || Error::corrupt(format!("record with an index of unknown kind {number}"));
+                Some(*kind.ok_or_else(unknown)?)
+            }
+        };
+        let length = u16::from_le_bytes(self.array()?);
+        let key = std::str::from_utf8(self.take(usize::from(length))?)
+            .map_err(|_| Error::corrupt("record with an index key that is not UTF-8"))?;
+        key.parse::<PayloadPath>()
+            .map_err(|error| Error::corrupt(format!("record with an index: {error}")))?;
+        Ok(Effect::Index(key, kind))
     }
 
     fn payloads(&mut self, count: usize) -> Result<Payloads<'a>, Error> {
@@ -384,6 +418,8 @@ mod tests {
         );
         put_delete(&mut record, &ids[1..]);
         put_payloads(&mut record, &ids[..2], &[Payload::default(), payload]);
+        put_index(&mut record, "a.b", Some(IndexKind::Uuid));
+        put_index(&mut record, "c", None);
         record
     }
 
@@ -399,6 +435,8 @@ mod tests {
             Effect::Upsert(upsert),
             Effect::Delete(deleted),
             Effect::Payloads(changed, changes),
+            Effect::Index("a.b", Some(IndexKind::Uuid)),
+            Effect::Index("c", None),
         ] = &effects[..]
         else {
             panic!("{effects:?}")
@@ -447,10 +485,12 @@ mod tests {
             .unwrap()
             .as_bytes()
             .len();
-        let second_effect = record.len() - (1 + 4 + 9 + 17 + 2 * 4 + payload_bytes);
+        let fourth_effect = record.len() - (1 + 1 + 2 + 1);
+        let third_effect = fourth_effect - (1 + 1 + 2 + 3);
+        let second_effect = third_effect - (1 + 4 + 9 + 17 + 2 * 4 + payload_bytes);
         let first_effect = second_effect - (1 + 4 + 17 + 9);
         for cut in 0..record.len() {
-            let is_whole = [0, first_effect, second_effect].contains(&cut);
+            let is_whole = [0, first_effect, second_effect, third_effect, fourth_effect].contains(&cut);
             assert_eq!(decode(&layout, &record[..cut]).is_ok(), is_whole, "cut at {cut}");
         }
         for position in 0..record.len() {

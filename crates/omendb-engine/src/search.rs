@@ -11,15 +11,16 @@ use omendb_metrics::Clock;
 
 pub use request::{Hit, Query, SearchRequest, SearchResponse};
 
-use filtered::FilteredScan;
-use scan::{Scratch, Target, scan};
+use filtered::{FilteredScan, Question};
+use scan::{Comparison, Scratch, Target, scan};
 use top_k::Candidate;
 
 use crate::filter::Filter;
+use crate::payload_index::{Indexes, Selection};
 use crate::projection::Projection;
 use crate::state::State;
 use crate::validation::{check_dimension, check_finite};
-use crate::{CollectionConfig, Error, Plan, PointId, Record, SearchStats, limits};
+use crate::{CollectionConfig, Error, PointId, Record, SearchStats, limits};
 
 /// What a worker needs to search, kept between searches.
 #[derive(Debug)]
@@ -46,8 +47,7 @@ impl Searcher {
     /// Searches one version of a collection.
     pub(crate) fn search(
         &mut self,
-        config: &CollectionConfig,
-        state: &State,
+        (config, state, indexes): (&CollectionConfig, &State, &Indexes),
         request: &SearchRequest,
     ) -> Result<SearchResponse, Error> {
         let started = self.clock.now();
@@ -82,24 +82,18 @@ impl Searcher {
             query: &self.query,
             excluded,
         };
+        let (ranks, dots) = (&mut self.scores, &mut self.dots);
+        let work = (Scratch { ranks, dots }, &mut stats);
         let candidates = match filter.as_deref().filter(|filter| !filter.is_empty()) {
-            None => {
-                let (ranks, dots) = (&mut self.scores, &mut self.dots);
-                let work = (Scratch { ranks, dots }, &mut stats);
-                scan(self.kernels, state, &target, depth, work)
-            }
+            None => scan(self.kernels, state, &target, depth, work),
             Some(filter) => {
-                stats.plan = Plan::FilteredScan;
-                let scan = FilteredScan {
-                    kernels: self.kernels,
-                    clock: &self.clock,
-                    state,
-                    target: &target,
+                let question = Question {
                     filter,
-                    scores: &mut self.scores,
-                    stats: &mut stats,
+                    selection: Selection::of(indexes, filter, state),
+                    k: depth,
                 };
-                scan.run(depth)
+                let comparison = Comparison::new(self.kernels, state, &target, depth);
+                FilteredScan::new(&self.clock, state, comparison, work).run(question)
             }
         };
         let scanned = self.clock.now();

@@ -9,7 +9,7 @@ mod store;
 
 use std::sync::Arc;
 
-pub(crate) use chunk::{Chunk, Rows, SlotBits};
+pub(crate) use chunk::{Chunk, Entries, Rows, SlotBits};
 pub(crate) use codes::{Certificate, Codes, encode, round_up};
 pub(crate) use layout::{ColumnLayout, Layout};
 pub(crate) use store::{Applied, Store};
@@ -18,6 +18,7 @@ use cow_vec::CowVec;
 use id_map::IdMap;
 
 use crate::ledger::Ledger;
+use crate::payload_index::Schema;
 
 /// One version of a collection. A clone shares everything, so a reader that holds one sees neither half of a later
 /// write nor the room of a deleted point reused.
@@ -31,6 +32,8 @@ pub(crate) struct State {
     /// Vectors of the points that exist.
     pub(crate) vectors: u64,
     pub(crate) ids: IdMap,
+    /// The payload keys that have an index.
+    pub(crate) schema: Arc<Schema>,
     /// By number; `None` where all points are gone and the room is free.
     chunks: CowVec<Option<Arc<Chunk>>>,
 }
@@ -44,6 +47,7 @@ impl State {
             tombstones: 0,
             vectors: 0,
             ids,
+            schema: Arc::default(),
             chunks,
         }
     }
@@ -54,6 +58,17 @@ impl State {
             .iter()
             .enumerate()
             .filter_map(|(number, chunk)| Some((number, chunk.as_ref()?)))
+    }
+
+    /// How many numbers of chunks are in use.
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// A chunk that takes no more points.
+    pub(crate) fn full_chunk(&self, number: usize) -> Option<&Arc<Chunk>> {
+        let chunk = self.chunks.get(number)?.as_ref()?;
+        (chunk.filled() == self.layout.chunk_slots).then_some(chunk)
     }
 
     /// The chunk of a slot that holds a point, and the position in it.

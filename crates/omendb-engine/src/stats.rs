@@ -8,6 +8,8 @@ pub enum Plan {
     Exact,
     /// Every chunk scanned, its points tested against the filter before or after they are compared: exact.
     FilteredScan,
+    /// Only points compared that payload indexes said may pass, or that they have not read yet: exact.
+    IndexedScan,
 }
 
 impl Plan {
@@ -16,6 +18,7 @@ impl Plan {
         match self {
             Self::Exact => "exact",
             Self::FilteredScan => "filtered_scan",
+            Self::IndexedScan => "indexed_scan",
         }
     }
 }
@@ -41,6 +44,11 @@ pub struct SearchStats {
     pub chunks: u64,
     /// Candidates that entered the top-k heap.
     pub heap_pushes: u64,
+    /// Points that payload indexes said may pass, estimated before the search, and those it then found in the snapshot,
+    /// points not indexed yet included. Zero without an index that helps.
+    pub filter_estimated: u64,
+    /// See `filter_estimated`.
+    pub filter_candidates: u64,
     /// Points tested against the filter, and those of them that did not pass. A point whose score keeps it out of the
     /// answer anyway is not tested.
     pub filter_checked: u64,

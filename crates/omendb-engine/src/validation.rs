@@ -3,9 +3,9 @@
 use omendb_distance::{Distance, normalize};
 
 use crate::collection::Step;
-use crate::record::{put_delete, put_upsert};
+use crate::record::{put_delete, put_index, put_upsert};
 use crate::state::{ColumnLayout, Layout};
-use crate::{Error, Operation, Point, PointId, PointSelector, Vectors, WriteBatch, limits};
+use crate::{Error, Operation, PayloadPath, Point, PointId, PointSelector, Vectors, WriteBatch, limits};
 
 /// A checked batch, ready for its turn.
 #[derive(Debug)]
@@ -26,7 +26,10 @@ pub(crate) fn encode(layout: &Layout, batch: WriteBatch) -> Result<CheckedBatch,
     let points = batch.operations.iter().map(|operation| match operation {
         Operation::Upsert(points) => points.len(),
         Operation::Delete(ids) | Operation::Payload(_, PointSelector::Ids(ids)) => ids.len(),
-        Operation::DeleteMatching(_) | Operation::Payload(_, PointSelector::Filter(_)) => 0,
+        Operation::DeleteMatching(_)
+        | Operation::Payload(_, PointSelector::Filter(_))
+        | Operation::CreateIndex(..)
+        | Operation::DropIndex(_) => 0,
     });
     let points: usize = points.sum();
     if points > limits::MAX_POINTS_PER_BATCH {
@@ -49,6 +52,15 @@ pub(crate) fn encode(layout: &Layout, batch: WriteBatch) -> Result<CheckedBatch,
             Operation::DeleteMatching(filter) => {
                 filter.check()?;
                 Some(Step::Delete(filter))
+            }
+            Operation::CreateIndex(key, kind) => {
+                check_index_key(&key)?;
+                Some(Step::CreateIndex(key, kind))
+            }
+            Operation::DropIndex(key) => {
+                check_index_key(&key)?;
+                put_index(&mut record, &key, None);
+                None
             }
             Operation::Payload(change, selector) => {
                 match &selector {
@@ -77,6 +89,16 @@ pub(crate) fn encode(layout: &Layout, batch: WriteBatch) -> Result<CheckedBatch,
         points: (points - by_ids) as u64,
         bytes,
     })
+}
+
+fn check_index_key(key: &str) -> Result<(), Error> {
+    if key.len() > limits::MAX_INDEX_KEY_BYTES {
+        let (bytes, most) = (key.len(), limits::MAX_INDEX_KEY_BYTES);
+        return Err(Error::invalid(format!(
+            "index key of {bytes} bytes, more than {most}"
+        )));
+    }
+    key.parse::<PayloadPath>().map(drop)
 }
 
 fn encode_upsert(layout: &Layout, mut points: Vec<Point>, record: &mut Vec<u8>) -> Result<(), Error> {

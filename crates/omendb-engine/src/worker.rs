@@ -59,7 +59,9 @@ impl Worker {
         let now = self.services.clock.now();
         let ticket = self.services.probe.draw(collection.accuracy_probe(), now);
         let searched = collection.snapshot().and_then(|state| {
-            let response = self.searcher.search(collection.config(), &state, request)?;
+            let indexes = collection.shared().indexes();
+            let subject = (collection.config(), &*state, &*indexes);
+            let response = self.searcher.search(subject, request)?;
             Ok((state, response))
         });
         let block = self.blocks.of(&collection.shared().series.queries);
@@ -127,6 +129,8 @@ fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration
         elements_in_full_vectors,
         chunks: _,
         heap_pushes: _,
+        filter_estimated: _,
+        filter_candidates: _,
         filter_checked,
         filter_rejected,
         hits: _,

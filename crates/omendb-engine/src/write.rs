@@ -1,6 +1,6 @@
 //! What a client asks to be written, and what became of it.
 
-use crate::{Filter, PayloadChange, Point, PointId};
+use crate::{Filter, IndexKind, PayloadChange, Point, PointId};
 
 /// Operations that become durable and visible together, or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +20,10 @@ pub enum Operation {
     DeleteMatching(Filter),
     /// Changes the payloads of points, whose vectors stay.
     Payload(PayloadChange, PointSelector),
+    /// Keeps an index of the values at a payload key, built in the background.
+    CreateIndex(String, IndexKind),
+    /// Keeps no index of a payload key any more; one that has none is passed over.
+    DropIndex(String),
 }
 
 /// Points that an operation is about.

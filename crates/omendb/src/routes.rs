@@ -159,6 +159,12 @@ pub const ROUTES: &[Route] = &[
     get("/collections/{collection}/exists", READ, |app, call| {
         Box::pin(api::collections::exists(app, call))
     }),
+    put("/collections/{collection}/index", WRITE, |app, call| {
+        Box::pin(api::payload_index::create(app, call))
+    }),
+    delete("/collections/{collection}/index/{field}", WRITE, |app, call| {
+        Box::pin(api::payload_index::delete(app, call))
+    }),
     put("/collections/{collection}/points", WRITE, |app, call| {
         Box::pin(api::points::upsert(app, call))
     }),

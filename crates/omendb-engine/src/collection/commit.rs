@@ -115,9 +115,10 @@ impl Commit {
         }
         let clock = self.shared.services.clock.clone();
         let begun = clock.now();
+        let indexes = self.shared.indexes();
         let settled: Vec<_> = writes
             .iter()
-            .map(|write| settle(&mut self.store, &write.steps))
+            .map(|write| settle(&mut self.store, &indexes, &write.steps))
             .collect();
         let apply_ns = clock.now().nanos_since(begun);
         let accepted = settled.iter().filter_map(|settled| settled.as_ref().ok());

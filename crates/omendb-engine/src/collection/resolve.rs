@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use crate::filter::{Filter, select};
 use crate::payload::PayloadChange;
-use crate::record::{put_delete, put_payloads};
+use crate::payload_index::Indexes;
+use crate::record::{put_delete, put_index, put_payloads};
 use crate::search::no_point;
 use crate::state::{Applied, State, Store};
 use crate::validation::check_size;
-use crate::{Error, Payload, PointId, PointSelector};
+use crate::{Error, ErrorKind, IndexKind, Payload, PointId, PointSelector, limits};
 
 /// A part of a write.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) enum Step {
     Record(Vec<u8>),
     /// Delete the points that pass.
     Delete(Filter),
+    /// Keep an index of a payload key.
+    CreateIndex(String, IndexKind),
     /// Change the payloads of some points.
     Payload(PayloadChange, PointSelector),
 }
@@ -36,26 +39,30 @@ pub(crate) struct Settled<'a> {
 /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) for an id whose payload cannot be changed because it does not
 /// exist; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when a payload or what the write comes to becomes too
 /// large; as for [`Store::apply`].
-pub(crate) fn settle<'a>(store: &mut Store, steps: &'a [Step]) -> Result<Settled<'a>, Error> {
+pub(crate) fn settle<'a>(
+    store: &mut Store,
+    indexes: &Indexes,
+    steps: &'a [Step],
+) -> Result<Settled<'a>, Error> {
     match steps {
         [Step::Record(record)] => Ok(Settled {
             applied: store.apply(record)?,
             record: Cow::Borrowed(record),
             resolved: 0,
         }),
-        [only] => settle_steps(store, std::slice::from_ref(only)),
+        [only] => settle_steps(store, indexes, std::slice::from_ref(only)),
         several => {
             let before = store.state().clone();
-            settle_steps(store, several).inspect_err(|_| store.go_back_to(before))
+            settle_steps(store, indexes, several).inspect_err(|_| store.go_back_to(before))
         }
     }
 }
 
-fn settle_steps<'a>(store: &mut Store, steps: &'a [Step]) -> Result<Settled<'a>, Error> {
+fn settle_steps<'a>(store: &mut Store, indexes: &Indexes, steps: &'a [Step]) -> Result<Settled<'a>, Error> {
     let (mut record, mut applied, mut resolved) = (Vec::new(), Applied::default(), 0);
     for step in steps {
         let start = record.len();
-        resolved += resolve(step, store.state(), &mut record)?;
+        resolved += resolve(step, (store.state(), indexes), &mut record)?;
         check_size(record.len())?;
         applied += store.apply(&record[start..])?;
     }
@@ -67,21 +74,32 @@ fn settle_steps<'a>(store: &mut Store, steps: &'a [Step]) -> Result<Settled<'a>,
 }
 
 /// Appends the effects of `step` on `state` to `record`; returns how many points a filter or ids led to.
-fn resolve(step: &Step, state: &State, record: &mut Vec<u8>) -> Result<u64, Error> {
+fn resolve(step: &Step, (state, indexes): (&State, &Indexes), record: &mut Vec<u8>) -> Result<u64, Error> {
     match step {
         Step::Record(effects) => {
             record.extend_from_slice(effects);
             Ok(0)
         }
         Step::Delete(filter) => {
-            let ids = select::matching(state, filter);
+            let ids = select::matching(state, indexes, filter);
             put_delete(record, &ids);
             Ok(ids.len() as u64)
+        }
+        Step::CreateIndex(key, kind) => {
+            let is_new = !state.schema.contains_key(key);
+            if is_new && state.schema.len() >= limits::MAX_INDEXES {
+                let most = limits::MAX_INDEXES;
+                let message =
+                    format!("index of {key:?}: the collection has {most} indexes, and no more than that");
+                return Err(Error::new(ErrorKind::ResourceExhausted, message));
+            }
+            put_index(record, key, Some(*kind));
+            Ok(0)
         }
         Step::Payload(change, selector) => {
             let ids: Cow<'_, [PointId]> = match selector {
                 PointSelector::Ids(ids) => Cow::Borrowed(ids),
-                PointSelector::Filter(filter) => Cow::Owned(select::matching(state, filter)),
+                PointSelector::Filter(filter) => Cow::Owned(select::matching(state, indexes, filter)),
             };
             let mut bytes = record.len();
             let mut payloads = Vec::with_capacity(ids.len());

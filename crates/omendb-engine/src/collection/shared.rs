@@ -9,6 +9,7 @@ use omendb_storage::FileSystem;
 use crate::collection::CollectionStatus;
 use crate::ledger::Ledger;
 use crate::metrics::{CollectionSeries, LogMetrics};
+use crate::payload_index::Indexes;
 use crate::recall::{Accuracy, Probe};
 use crate::state::{Layout, State};
 use crate::{CollectionConfig, Error};
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) accuracy: Arc<Accuracy>,
     /// The newest version; the lock is held for as long as it takes to copy or swap a pointer.
     published: Mutex<Arc<State>>,
+    /// The newest indexes; as for the state.
+    indexes: Mutex<Arc<Indexes>>,
     status: AtomicU8,
     failure: OnceLock<Error>,
     log_bytes: AtomicU64,
@@ -56,6 +59,7 @@ impl Shared {
             series,
             accuracy: Arc::default(),
             published: Mutex::new(empty),
+            indexes: Mutex::default(),
             status: AtomicU8::new(CollectionStatus::Loading as u8),
             failure: OnceLock::new(),
             log_bytes: AtomicU64::new(0),
@@ -73,6 +77,20 @@ impl Shared {
     /// Makes `state` what reads see from now on.
     pub(crate) fn publish(&self, state: State) {
         let previous = std::mem::replace(&mut *self.lock(), Arc::new(state));
+        // Freed after the lock is.
+        drop(previous);
+    }
+
+    pub(crate) fn indexes(&self) -> Arc<Indexes> {
+        Arc::clone(&self.indexes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn publish_indexes(&self, indexes: Indexes) {
+        let newer = Arc::new(indexes);
+        let previous = {
+            let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *indexes, newer)
+        };
         // Freed after the lock is.
         drop(previous);
     }

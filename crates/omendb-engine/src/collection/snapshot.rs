@@ -9,7 +9,7 @@ use crate::Error;
 use crate::collection::commit::{Op, Outcome};
 use crate::collection::{Collection, CollectionStatus};
 use crate::metrics::SnapshotOutcome;
-use crate::record::chunk_record;
+use crate::record::{chunk_record, put_index};
 use crate::state::State;
 
 /// After a snapshot that failed, on a full disk perhaps, the next one waits: what it writes first would be in vain.
@@ -77,6 +77,13 @@ impl Collection {
     }
 
     fn fill_snapshot(&self, mut writer: SnapshotWriter, state: &State) -> Result<SnapshotStats, Error> {
+        let mut schema = Vec::new();
+        for (key, &kind) in &*state.schema {
+            put_index(&mut schema, key, Some(kind));
+        }
+        if !schema.is_empty() {
+            writer.add(&schema)?;
+        }
         for (_, chunk) in state.chunks() {
             if self.shared.status() != CollectionStatus::Ready {
                 return Err(self.is_gone());

@@ -1,4 +1,4 @@
-//! What happens by itself: windows turn, sparse chunks are compacted, long logs become snapshots.
+//! What happens by itself: windows turn, sparse chunks are compacted, indexes follow, long logs become snapshots.
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -25,11 +25,12 @@ impl Housekeeping {
             stops: Vec::new(),
             threads: Vec::new(),
         };
-        // A snapshot may take long, so it has a thread of its own and keeps no window from turning.
+        // Snapshots and indexes may take long, so they have threads of their own and keep no window from turning.
         housekeeping.repeat("housekeeping", engine, |engine| {
             engine.turn_windows();
             engine.compact();
         })?;
+        housekeeping.repeat("indexes", engine, Engine::build_indexes)?;
         housekeeping.repeat("snapshots", engine, Engine::write_snapshots)?;
         Ok(housekeeping)
     }
@@ -71,6 +72,7 @@ impl Engine {
     pub fn tick(&self) {
         self.turn_windows();
         self.compact();
+        self.build_indexes();
         self.write_snapshots();
     }
 
@@ -93,6 +95,12 @@ impl Engine {
         self.collections()
             .iter()
             .for_each(|collection| collection.compact());
+    }
+
+    fn build_indexes(&self) {
+        self.collections()
+            .iter()
+            .for_each(|collection| collection.build_indexes());
     }
 
     fn write_snapshots(&self) {

@@ -97,7 +97,72 @@ impl GeoPolygon {
     }
 }
 
+/// The sides of a box that holds an area; west of its eastern side unless it crosses the antimeridian.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GeoBounds {
+    pub(crate) south: f64,
+    pub(crate) north: f64,
+    pub(crate) west: f64,
+    pub(crate) east: f64,
+}
+
+impl GeoBounds {
+    fn around(center: GeoPoint, radius: f64) -> Self {
+        // A little more, for the rounding of both sides.
+        let angle = radius.max(0.0) / EARTH_RADIUS * 1.000_001 + 1e-9;
+        let (south, north) = (center.lat - angle.to_degrees(), center.lat + angle.to_degrees());
+        let reach = (angle.sin() / center.lat.to_radians().cos()).asin().to_degrees() + 1e-6;
+        let (mut west, mut east) = (center.lon - reach, center.lon + reach);
+        // Over a pole, or farther around than a quarter of the globe, every meridian is reached.
+        if south <= -90.0 || north >= 90.0 || reach.is_nan() || angle >= std::f64::consts::FRAC_PI_2 {
+            (west, east) = (-180.0, 180.0);
+        } else if west < -180.0 {
+            west += 360.0;
+        } else if east > 180.0 {
+            east -= 360.0;
+        }
+        Self {
+            south,
+            north,
+            west,
+            east,
+        }
+    }
+
+    fn of(ring: &[GeoPoint]) -> Self {
+        let none = Self {
+            south: f64::INFINITY,
+            north: f64::NEG_INFINITY,
+            west: f64::INFINITY,
+            east: f64::NEG_INFINITY,
+        };
+        ring.iter().fold(none, |bounds, point| Self {
+            south: bounds.south.min(point.lat),
+            north: bounds.north.max(point.lat),
+            west: bounds.west.min(point.lon),
+            east: bounds.east.max(point.lon),
+        })
+    }
+}
+
 impl GeoArea {
+    /// A box that holds it.
+    pub(crate) fn bounds(&self) -> GeoBounds {
+        match self {
+            Self::Box {
+                top_left,
+                bottom_right,
+            } => GeoBounds {
+                south: bottom_right.lat,
+                north: top_left.lat,
+                west: top_left.lon,
+                east: bottom_right.lon,
+            },
+            Self::Radius { center, radius } => GeoBounds::around(*center, *radius),
+            Self::Polygon(polygon) => GeoBounds::of(&polygon.exterior),
+        }
+    }
+
     /// Whether `point` lies inside.
     pub fn contains(&self, point: GeoPoint) -> bool {
         match self {
@@ -218,6 +283,40 @@ mod tests {
             &[],
             &[(37.6173, 55.7558)],
         );
+    }
+
+    #[test]
+    fn bounds_hold_their_area() {
+        for center in [
+            point(0.0, 0.0),
+            point(179.5, 60.0),
+            point(-179.9, -85.0),
+            point(10.0, 89.9),
+        ] {
+            for radius in [0.0, 10.0, 50_000.0, 3_000_000.0, 11_000_000.0] {
+                let area = GeoArea::Radius { center, radius };
+                let bounds = area.bounds();
+                for step in 0..10_000_u32 {
+                    let (lon, lat) = (
+                        f64::from(step % 100) * 3.6 - 180.0,
+                        f64::from(step / 100) * 1.8 - 90.0,
+                    );
+                    let near = point(
+                        (center.lon + lon / 200.0).clamp(-180.0, 180.0),
+                        (center.lat + lat / 200.0).clamp(-90.0, 90.0),
+                    );
+                    for place in [point(lon, lat), near] {
+                        let is_between = if bounds.west <= bounds.east {
+                            (bounds.west..=bounds.east).contains(&place.lon)
+                        } else {
+                            place.lon >= bounds.west || place.lon <= bounds.east
+                        };
+                        let is_held = is_between && (bounds.south..=bounds.north).contains(&place.lat);
+                        assert!(is_held || !area.contains(place), "{area:?} {bounds:?} {place:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

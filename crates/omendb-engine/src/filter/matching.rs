@@ -51,6 +51,11 @@ impl Words {
         self.0.len()
     }
 
+    /// The words, in lower case.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     fn contains(&self, word: &str) -> bool {
         self.0.iter().any(|known| is_same(word, known))
     }

@@ -4,28 +4,34 @@ use std::ops::ControlFlow;
 
 use crate::PointId;
 use crate::filter::{Filter, Subject};
+use crate::payload_index::{Indexes, Selection};
 use crate::state::State;
 
 /// How many points pass.
-pub(crate) fn count(state: &State, filter: &Filter) -> u64 {
+pub(crate) fn count(state: &State, indexes: &Indexes, filter: &Filter) -> u64 {
     if filter.is_empty() {
         return state.ids.len();
     }
     let mut count = 0;
-    for_each(state, filter, |_| count += 1);
+    for_each(state, indexes, filter, |_| count += 1);
     count
 }
 
 /// The points that pass, in order of slots.
-pub(crate) fn matching(state: &State, filter: &Filter) -> Vec<PointId> {
+pub(crate) fn matching(state: &State, indexes: &Indexes, filter: &Filter) -> Vec<PointId> {
     let mut ids = Vec::new();
-    for_each(state, filter, |id| ids.push(id));
+    for_each(state, indexes, filter, |id| ids.push(id));
     ids
 }
 
-fn for_each(state: &State, filter: &Filter, mut visit: impl FnMut(PointId)) {
-    for (_, chunk) in state.chunks() {
-        for position in chunk.alive.iter() {
+fn for_each(state: &State, indexes: &Indexes, filter: &Filter, mut visit: impl FnMut(PointId)) {
+    let mut selection = Selection::of(indexes, filter, state);
+    for (number, chunk) in state.chunks() {
+        let candidates = match &mut selection {
+            Some(selection) => selection.narrow(number, chunk, chunk.alive),
+            None => chunk.alive,
+        };
+        for position in candidates.iter() {
             if Subject::point(&state.layout, chunk, position).passes(filter) {
                 visit(chunk.id(position));
             }

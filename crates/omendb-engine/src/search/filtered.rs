@@ -1,74 +1,115 @@
 //! Exact search among the points that pass a filter.
 //!
-//! Testing a payload costs about as much as a few distances, so the order in which a chunk's points are tested and
+//! Testing a payload costs about as much as many distances, so the order in which a chunk's points are tested and
 //! compared is chosen chunk by chunk. Until `k` candidates are found, and while most points that pass would enter,
-//! points are tested first and only those that pass are compared. Afterwards all are compared, at the speed of the
-//! memory, and only those that would enter are tested.
+//! points are tested first and only those that pass are compared. Afterwards all are compared, and only those that
+//! would enter are tested. Points that an index rules out are neither.
 
-use omendb_distance::{Distance, Kernels};
 use omendb_metrics::Clock;
 
-use crate::SearchStats;
 use crate::filter::{Filter, Subject};
-use crate::search::scan::Target;
+use crate::payload_index::Selection;
+use crate::search::scan::{Comparison, Scratch, may_enter};
 use crate::search::top_k::{Candidate, TopK};
 use crate::state::{Chunk, SlotBits, State};
+use crate::{Plan, SearchStats};
 
-/// Above this share of points whose score lets them enter, testing first is cheaper: what is saved is a distance of
-/// a few hundred elements per point, what is lost is one test, about twice as long, per point that would not enter.
-const ENTERING_SHARE: f64 = 0.5;
+/// Above this share of points whose rank lets them enter, testing first is cheaper: what it saves is a distance per
+/// point, what it costs is a test, several times as long, of each point that would not enter.
+const ENTERING_SHARE: f64 = 0.75;
+/// Rows of a chunk are compared one by one when an index leaves at most one in so many of them; with more, the whole
+/// chunk in one run is quicker.
+const SPARSE_ROWS: usize = 8;
+
+/// What is searched for.
+pub(crate) struct Question<'a> {
+    pub(crate) filter: &'a Filter,
+    /// What indexes can tell.
+    pub(crate) selection: Option<Selection<'a>>,
+    /// Candidates to find.
+    pub(crate) k: usize,
+}
 
 /// What a filtered search works with.
 pub(crate) struct FilteredScan<'a> {
-    pub(crate) kernels: &'a Kernels,
-    pub(crate) clock: &'a Clock,
-    pub(crate) state: &'a State,
-    pub(crate) target: &'a Target<'a>,
-    pub(crate) filter: &'a Filter,
-    /// Scratch.
-    pub(crate) scores: &'a mut Vec<f32>,
-    pub(crate) stats: &'a mut SearchStats,
+    clock: &'a Clock,
+    state: &'a State,
+    comparison: Comparison<'a>,
+    scratch: Scratch<'a>,
+    stats: &'a mut SearchStats,
 }
 
-/// How many of the scores seen lately would have entered.
+/// How many of the ranks seen lately would have entered.
 #[derive(Default)]
 struct Entering {
     seen: f64,
     entered: f64,
 }
 
-impl FilteredScan<'_> {
-    /// The best `k` points that pass, best first.
-    pub(crate) fn run(mut self, k: usize) -> Vec<Candidate> {
+/// Where the ranks of a chunk's candidates are: each at its position.
+struct Ranked {
+    candidates: SlotBits,
+    /// Whether they are only what the rows may reach at best.
+    is_optimistic: bool,
+}
+
+impl<'a> FilteredScan<'a> {
+    pub(crate) fn new(
+        clock: &'a Clock,
+        state: &'a State,
+        comparison: Comparison<'a>,
+        (scratch, stats): (Scratch<'a>, &'a mut SearchStats),
+    ) -> Self {
+        scratch.ranks.resize(state.layout.chunk_slots, 0.0);
+        scratch.dots.resize(state.layout.chunk_slots, 0);
+        Self {
+            clock,
+            state,
+            comparison,
+            scratch,
+            stats,
+        }
+    }
+
+    /// The best points that pass, best first.
+    pub(crate) fn run(mut self, question: Question<'_>) -> Vec<Candidate> {
+        let Question {
+            filter,
+            mut selection,
+            k,
+        } = question;
+        self.stats.plan = match &selection {
+            Some(selection) => {
+                self.stats.filter_estimated = selection.estimate;
+                Plan::IndexedScan
+            }
+            None => Plan::FilteredScan,
+        };
         let state = self.state;
         let mut top = TopK::new(k, usize::try_from(state.ids.len()).unwrap_or(usize::MAX));
         let mut entering = Entering::default();
-        self.scores.resize(state.layout.chunk_slots, 0.0);
         for (number, chunk) in state.chunks() {
-            let mut candidates = chunk.alive.and(&chunk.column(self.target.column).present);
-            if let Some((excluded, position)) = self.target.excluded.map(|slot| state.layout.locate(slot))
-                && excluded == number
-            {
-                candidates.remove(position);
+            let mut candidates = self.candidates(number, chunk);
+            if let Some(selection) = &mut selection {
+                candidates = selection.narrow(number, chunk, candidates);
+                self.stats.filter_candidates += candidates.count() as u64;
             }
             if candidates.is_empty() {
                 continue;
             }
-            self.stats.chunks += 1;
             let bound = top.bound();
-            let passing = if bound == f32::NEG_INFINITY || entering.share() > ENTERING_SHARE {
-                let passing = self.test(chunk, candidates);
-                self.compare(chunk, passing);
-                entering.note(passing, self.above(passing, bound));
-                passing
-            } else {
-                self.compare(chunk, candidates);
-                let above = self.above(candidates, bound);
-                entering.note(candidates, above);
-                self.test(chunk, above)
-            };
+            let is_tested_first = bound == f32::NEG_INFINITY || entering.share() > ENTERING_SHARE;
+            if is_tested_first {
+                candidates = self.test(filter, chunk, candidates);
+            }
+            let ranked = self.rank(chunk, candidates);
+            let mut passing = self.above(&ranked, bound);
+            entering.note(candidates, passing);
+            if !is_tested_first {
+                passing = self.test(filter, chunk, passing);
+            }
             for position in passing.iter() {
-                let rank = self.rank(position);
+                let rank = self.final_rank(chunk, &ranked, position);
                 top.offer(rank, chunk.id(position), state.layout.slot(number, position));
             }
         }
@@ -76,8 +117,20 @@ impl FilteredScan<'_> {
         top.into_sorted()
     }
 
+    /// The points of a chunk that have the vector, but for those that the search starts from.
+    fn candidates(&self, number: usize, chunk: &Chunk) -> SlotBits {
+        let target = self.comparison.target;
+        let mut candidates = chunk.alive.and(&chunk.column(target.column).present);
+        if let Some((excluded, position)) = target.excluded.map(|slot| self.state.layout.locate(slot))
+            && excluded == number
+        {
+            candidates.remove(position);
+        }
+        candidates
+    }
+
     /// Those of `candidates` that pass the filter.
-    fn test(&mut self, chunk: &Chunk, candidates: SlotBits) -> SlotBits {
+    fn test(&mut self, filter: &Filter, chunk: &Chunk, candidates: SlotBits) -> SlotBits {
         let checked = candidates.count() as u64;
         if checked == 0 {
             return candidates;
@@ -85,7 +138,7 @@ impl FilteredScan<'_> {
         let begun = self.clock.now();
         let mut passing = candidates;
         for position in candidates.iter() {
-            if !Subject::point(&self.state.layout, chunk, position).passes(self.filter) {
+            if !Subject::point(&self.state.layout, chunk, position).passes(filter) {
                 passing.remove(position);
             }
         }
@@ -95,50 +148,44 @@ impl FilteredScan<'_> {
         passing
     }
 
-    /// Puts the scores of `wanted` into their places, run by run.
-    fn compare(&mut self, chunk: &Chunk, wanted: SlotBits) {
-        let &Target {
-            column,
-            distance,
-            query,
-            ..
-        } = self.target;
-        let (rows, dimension) = (chunk.column(column).values(), query.len());
-        let mut compared = 0;
-        for run in wanted.runs() {
-            compared += run.len() as u64;
-            let values = &rows[run.start * dimension..run.end * dimension];
-            self.kernels
-                .raw_rows(distance, query, values, &mut self.scores[run]);
+    /// Ranks `candidates`: one by one when they are few, else with the whole chunk.
+    fn rank(&mut self, chunk: &Chunk, candidates: SlotBits) -> Ranked {
+        let rows = chunk.column(self.comparison.target.column);
+        let Scratch { ranks, dots } = &mut self.scratch;
+        let is_sparse = candidates.count() * SPARSE_ROWS <= chunk.filled();
+        let is_optimistic = if is_sparse {
+            for position in candidates.iter() {
+                ranks[position] = self.comparison.compare(rows, position, self.stats);
+            }
+            false
+        } else {
+            let filled = chunk.filled();
+            let out = (&mut ranks[..filled], &mut dots[..filled]);
+            self.comparison.ranks(rows, out, self.stats)
+        };
+        Ranked {
+            candidates,
+            is_optimistic,
         }
-        let (kernels, stats) = (self.kernels, &mut *self.stats);
-        stats.distance_computations += compared;
-        stats.bytes_touched += compared * size_of_val(query) as u64;
-        stats.elements += compared * dimension as u64;
-        stats.elements_in_full_vectors += compared * kernels.elements_in_full_vectors(dimension) as u64;
     }
 
-    /// Those of `candidates` whose scores may enter the heap; one that is no number may, since it ranks last.
-    fn above(&self, candidates: SlotBits, bound: f32) -> SlotBits {
-        let mut above = candidates;
-        for position in candidates.iter() {
-            if self.rank(position) < bound {
+    /// Those whose ranks may enter the heap.
+    fn above(&self, ranked: &Ranked, bound: f32) -> SlotBits {
+        let mut above = ranked.candidates;
+        for position in ranked.candidates.iter() {
+            if !may_enter(self.scratch.ranks[position], bound) {
                 above.remove(position);
             }
         }
         above
     }
 
-    fn rank(&self, position: usize) -> f32 {
-        rank(self.target.distance, self.scores[position])
-    }
-}
-
-fn rank(distance: Distance, score: f32) -> f32 {
-    if distance.higher_is_better() {
-        score
-    } else {
-        -score
+    fn final_rank(&mut self, chunk: &Chunk, ranked: &Ranked, position: usize) -> f32 {
+        if !ranked.is_optimistic {
+            return self.scratch.ranks[position];
+        }
+        let rows = chunk.column(self.comparison.target.column);
+        self.comparison.rescore(rows, position, self.stats)
     }
 }
 

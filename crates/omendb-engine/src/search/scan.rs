@@ -41,17 +41,8 @@ pub(crate) fn scan(
     (scratch, stats): (Scratch<'_>, &mut SearchStats),
 ) -> Vec<Candidate> {
     let layout = &state.layout;
-    let points = usize::try_from(state.ids.len()).unwrap_or(usize::MAX);
-    let is_screened = layout.columns[target.column].is_coded && points / POINTS_PER_HIT >= k;
-    let screen = is_screened
-        .then(|| Screen::new(target.distance, target.query))
-        .flatten();
-    let comparison = Comparison {
-        kernels,
-        target,
-        screen,
-    };
-    let mut top = TopK::new(k, points);
+    let comparison = Comparison::new(kernels, state, target, k);
+    let mut top = TopK::new(k, usize::try_from(state.ids.len()).unwrap_or(usize::MAX));
     scratch.ranks.resize(layout.chunk_slots, 0.0);
     scratch.dots.resize(layout.chunk_slots, 0);
     for (number, chunk) in state.chunks() {
@@ -90,20 +81,34 @@ pub(crate) fn scan(
     clippy::neg_cmp_op_on_partial_ord,
     reason = "true for NaN, which `rank >= bound` is not"
 )]
-fn may_enter(rank: f32, bound: f32) -> bool {
+pub(crate) fn may_enter(rank: f32, bound: f32) -> bool {
     !(rank < bound)
 }
 
 /// How rows are compared with the query.
-struct Comparison<'a> {
+pub(crate) struct Comparison<'a> {
     kernels: &'a Kernels,
-    target: &'a Target<'a>,
+    pub(crate) target: &'a Target<'a>,
     screen: Option<Screen>,
 }
 
-impl Comparison<'_> {
+impl<'a> Comparison<'a> {
+    /// A comparison that finds the best `k` of a state.
+    pub(crate) fn new(kernels: &'a Kernels, state: &State, target: &'a Target<'a>, k: usize) -> Self {
+        let points = usize::try_from(state.ids.len()).unwrap_or(usize::MAX);
+        let is_screened = state.layout.columns[target.column].is_coded && points / POINTS_PER_HIT >= k;
+        let screen = is_screened
+            .then(|| Screen::new(target.distance, target.query))
+            .flatten();
+        Self {
+            kernels,
+            target,
+            screen,
+        }
+    }
+
     /// Ranks each row of a chunk. True if the ranks are only what the rows may reach at best.
-    fn ranks(&self, rows: &Rows, out: (&mut [f32], &mut [i32]), stats: &mut SearchStats) -> bool {
+    pub(crate) fn ranks(&self, rows: &Rows, out: (&mut [f32], &mut [i32]), stats: &mut SearchStats) -> bool {
         let (ranks, dots) = out;
         let (count, dimension) = (ranks.len() as u64, self.target.query.len());
         stats.chunks += 1;
@@ -126,9 +131,19 @@ impl Comparison<'_> {
 
     /// The rank of one row: the bits that [`ranks`](Self::ranks) gives without codes, since a kernel's result does not
     /// depend on how many rows it is given.
-    fn rescore(&self, rows: &Rows, position: usize, stats: &mut SearchStats) -> f32 {
-        let query = self.target.query;
+    pub(crate) fn rescore(&self, rows: &Rows, position: usize, stats: &mut SearchStats) -> f32 {
         stats.rescored += 1;
+        self.rank(rows, position, stats)
+    }
+
+    /// The rank of one row that was not compared before.
+    pub(crate) fn compare(&self, rows: &Rows, position: usize, stats: &mut SearchStats) -> f32 {
+        stats.distance_computations += 1;
+        self.rank(rows, position, stats)
+    }
+
+    fn rank(&self, rows: &Rows, position: usize, stats: &mut SearchStats) -> f32 {
+        let query = self.target.query;
         stats.elements += query.len() as u64;
         stats.elements_in_full_vectors += self.kernels.elements_in_full_vectors(query.len()) as u64;
         stats.bytes_touched += size_of_val(query) as u64;

@@ -4,8 +4,7 @@
 //! bits are kept beside the shared parts, and a deletion copies a few words where an insertion copies the open chunk.
 //! A payload may be replaced, which copies the chunk's ids and references to payloads.
 
-use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::ledger::{Charge, Component, Ledger};
 use crate::state::Codes;
@@ -45,17 +44,19 @@ impl SlotBits {
         both
     }
 
-    /// The runs of neighbouring positions that are set, ascending.
-    pub(crate) fn runs(self) -> impl Iterator<Item = Range<usize>> {
-        let mut positions = self.iter().peekable();
-        std::iter::from_fn(move || {
-            let start = positions.next()?;
-            let mut end = start + 1;
-            while positions.next_if_eq(&end).is_some() {
-                end += 1;
-            }
-            Some(start..end)
-        })
+    pub(crate) fn or(&self, other: &Self) -> Self {
+        let mut either = *self;
+        for (word, other) in either.0.iter_mut().zip(&other.0) {
+            *word |= other;
+        }
+        either
+    }
+
+    /// The bits of words, the rest clear.
+    pub(crate) fn from_words(words: &[u64]) -> Self {
+        let mut bits = Self::default();
+        bits.0[..words.len()].copy_from_slice(words);
+        bits
     }
 
     /// The positions that are set, ascending.
@@ -84,7 +85,7 @@ pub(crate) struct Chunk {
 
 /// Ids and payloads of the slots written so far.
 #[derive(Debug)]
-struct Entries {
+pub(crate) struct Entries {
     ids: Vec<PointId>,
     payloads: Vec<Payload>,
     slots: usize,
@@ -122,6 +123,16 @@ impl Chunk {
     /// Slots written so far, alive or not.
     pub(crate) fn filled(&self) -> usize {
         self.entries.ids.len()
+    }
+
+    /// The identity of its ids and payloads: no other chunk has it, nor this one after a payload changed.
+    pub(crate) fn entries(&self) -> Weak<Entries> {
+        Arc::downgrade(&self.entries)
+    }
+
+    /// Whether its ids and payloads are these, unchanged.
+    pub(crate) fn has_entries(&self, entries: &Weak<Entries>) -> bool {
+        std::ptr::eq(entries.as_ptr(), Arc::as_ptr(&self.entries))
     }
 
     pub(crate) fn id(&self, position: usize) -> PointId {
@@ -293,13 +304,11 @@ mod tests {
         assert!(bits.contains(63) && !bits.contains(64));
         assert!(bits.iter().eq([0, 63, 200, 255]));
         assert_eq!(bits.count(), 4);
-        bits.insert(64);
-        bits.insert(65);
-        assert!(bits.runs().eq([0..1, 63..66, 200..201, 255..256]));
-        assert!(SlotBits::default().runs().eq([]));
-        bits.remove(64);
         let mut other = SlotBits::default();
         other.insert(200);
         assert!(bits.and(&other).iter().eq([200]));
+        other.insert(7);
+        assert!(bits.or(&other).iter().eq([0, 7, 63, 200, 255]));
+        assert!(SlotBits::from_words(&[1, 2]).iter().eq([0, 65]));
     }
 }

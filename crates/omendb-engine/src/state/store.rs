@@ -122,7 +122,7 @@ impl Store {
             match effect {
                 Effect::Upsert(upsert) => upsert.payloads.check()?,
                 Effect::Payloads(_, payloads) => payloads.check()?,
-                Effect::Delete(_) => {}
+                Effect::Delete(_) | Effect::Index(..) => {}
             }
         }
         self.check_room(&effects)?;
@@ -162,7 +162,7 @@ impl Store {
     fn check_room(&self, effects: &[Effect<'_>]) -> Result<(), Error> {
         let points = |effect: &Effect<'_>| match effect {
             Effect::Upsert(upsert) => upsert.ids.len(),
-            Effect::Delete(_) | Effect::Payloads(..) => 0,
+            Effect::Delete(_) | Effect::Payloads(..) | Effect::Index(..) => 0,
         };
         let wanted: usize = effects.iter().map(points).sum();
         let room = limits::MAX_SLOTS.saturating_sub(self.state.chunks.len() * self.state.layout.chunk_slots);
@@ -180,6 +180,13 @@ impl Store {
         for effect in effects {
             match effect {
                 Effect::Upsert(upsert) => self.upsert(upsert, &mut applied),
+                Effect::Index(key, kind) => {
+                    let schema = Arc::make_mut(&mut self.state.schema);
+                    match kind {
+                        Some(kind) => schema.insert((*key).to_owned(), *kind),
+                        None => schema.remove(*key),
+                    };
+                }
                 Effect::Payloads(ids, payloads) => self.replace_payloads(ids, payloads, &mut applied),
                 Effect::Delete(ids) => {
                     for &id in ids {

@@ -24,6 +24,8 @@ mod fixtures;
 mod memory;
 /// Every family moves by exactly what happened.
 mod metrics;
+/// Payload indexes answer as no index does, whatever is written, and come back after a restart.
+mod payload_index;
 /// Upsert, replace, delete, retrieve, scroll, count.
 mod points;
 /// Live recall: measured on the side, within its share of the processor.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use omendb_engine::{CollectionConfig, CollectionInfo, CollectionStatus, VectorConfig};
+use omendb_engine::{CollectionConfig, CollectionInfo, CollectionStatus, IndexInfo, VectorConfig};
 use serde::Serialize;
 use serde_json::json;
 
 use super::create::{collection_config, distance_name};
-use super::envelope;
 use super::params::check_collection_params;
+use super::{envelope, payload_index};
 use crate::http::{ApiError, App, Call, Reply};
 
 #[derive(Serialize)]
@@ -90,7 +90,8 @@ pub async fn exists(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
 pub async fn get(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     let started = app.clock.now();
     let collection = app.engine.collection(call.collection()?)?;
-    let description = describe(collection.config(), &collection.info());
+    let indexes = collection.indexes().unwrap_or_default();
+    let description = describe(collection.config(), &collection.info(), &indexes);
     envelope::ok(&description, app.clock.now().since(started))
 }
 
@@ -115,7 +116,7 @@ impl From<&VectorConfig> for VectorJson {
 ///
 /// Its schema demands sections for structures that do not exist here. They say what is true where the dialect has a
 /// value for it: no graph is `m` 0, no index is 0 indexed vectors, flushed with every write is an interval of 0.
-fn describe(config: &CollectionConfig, info: &CollectionInfo) -> serde_json::Value {
+fn describe(config: &CollectionConfig, info: &CollectionInfo, indexes: &[IndexInfo]) -> serde_json::Value {
     let status = match info.status {
         CollectionStatus::Ready => "green",
         CollectionStatus::Loading => "yellow",
@@ -150,13 +151,13 @@ fn describe(config: &CollectionConfig, info: &CollectionInfo) -> serde_json::Val
             "wal_config": null,
             "quantization_config": null,
         },
-        "payload_schema": {},
+        "payload_schema": payload_index::describe(indexes),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use omendb_engine::Distance;
+    use omendb_engine::{Distance, IndexKind};
 
     use super::*;
 
@@ -174,8 +175,13 @@ mod tests {
 
     #[track_caller]
     fn check(config: &CollectionConfig, info: &CollectionInfo, pointer: &str, expected: serde_json::Value) {
+        let index = IndexInfo {
+            key: "a.b".to_owned(),
+            kind: IndexKind::Keyword,
+            points: 3,
+        };
         assert_eq!(
-            describe(config, info).pointer(pointer),
+            describe(config, info, &[index]).pointer(pointer),
             Some(&expected),
             "{pointer}"
         );
@@ -189,6 +195,12 @@ mod tests {
             &INFO,
             "/config/params/vectors",
             json!({"size": 4, "distance": "Cosine"}),
+        );
+        check(
+            &unnamed,
+            &INFO,
+            "/payload_schema",
+            json!({"a.b": {"data_type": "keyword", "points": 3}}),
         );
         check(&unnamed, &INFO, "/points_count", json!(5));
         check(&unnamed, &INFO, "/segments_count", json!(2));

@@ -6,6 +6,7 @@
 pub mod collections;
 pub mod native;
 pub mod payload_changes;
+pub mod payload_index;
 pub mod points;
 pub mod scroll;
 pub mod search;

@@ -73,7 +73,7 @@ struct UpdateResult {
 pub(super) async fn write(
     app: &Arc<App>,
     call: &mut Call,
-    parse: fn(&[u8]) -> Result<WriteBatch, ApiError>,
+    parse: impl FnOnce(&[u8]) -> Result<WriteBatch, ApiError> + Send + 'static,
 ) -> Result<Reply, ApiError> {
     let started = app.clock.now();
     let WriteParams { wait } = write_params(call)?;
@@ -95,7 +95,7 @@ type Pending = oneshot::Receiver<Result<WriteOutcome, omendb_engine::Error>>;
 fn submit(
     collection: &Collection,
     body: Bytes,
-    parse: fn(&[u8]) -> Result<WriteBatch, ApiError>,
+    parse: impl FnOnce(&[u8]) -> Result<WriteBatch, ApiError>,
 ) -> Result<Pending, ApiError> {
     let batch = parse(&body)?;
     drop(body);

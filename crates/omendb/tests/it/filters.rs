@@ -119,3 +119,56 @@ fn payloads_are_changed_and_points_deleted_by_filter_and_both_survive_a_kill() {
     let directory = server.kill();
     check(&mut Server::start_in(&directory, &[]).client());
 }
+
+#[test]
+fn an_index_is_built_described_used_and_comes_back_after_a_kill() {
+    let directory = Directory::new();
+    let server = Server::start_in(&directory, &[]);
+    let mut client = server.client();
+    create_collection(&mut client, "c", "Dot");
+    for start in (0..4_000).step_by(1_000) {
+        upsert(&mut client, "c", start..start + 1_000);
+    }
+    let index = json!({"field_name": "n", "field_schema": {"type": "integer", "lookup": true}});
+    let outcome = client.put("/collections/c/index?wait=true", &index).result();
+    assert_eq!(outcome["status"], "completed", "{outcome}");
+    let described = json!({"n": {"data_type": "integer", "points": 4_000}});
+    let search = |client: &mut Client| {
+        let body =
+            json!({"db_id": "c", "vector": [1, 0, 0, 0], "k": 3, "explain": true, "filter": below(300)});
+        let answer = client.post("/query", &body).json();
+        let hits = answer["hits"].as_array().expect("hits");
+        let ids: Vec<_> = hits.iter().filter_map(|hit| hit["id"].as_u64()).collect();
+        assert_eq!(ids, [299, 298, 297], "{answer}");
+        assert_eq!(client.get("/collections/c").result()["payload_schema"], described);
+        answer["explain"].clone()
+    };
+    let until_indexed = |client: &mut Client| {
+        let begin = std::time::Instant::now();
+        loop {
+            let explain = search(client);
+            let candidates = explain["filter_candidates"].as_u64().expect("a number");
+            if explain["plan"] == "indexed_scan" && candidates < 600 {
+                break;
+            }
+            assert!(begin.elapsed() < std::time::Duration::from_secs(30), "{explain}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    until_indexed(&mut client);
+    let held = r#"omendb_engine_memory_component_bytes{component="payload_index",db_id="c"}"#;
+    assert!(server.scrape().value(held) > 0.0);
+
+    let directory = server.kill();
+    let server = Server::start_in(&directory, &[]);
+    let mut client = server.client();
+    until_indexed(&mut client);
+    client.delete("/collections/c/index/n?wait=true").result();
+    assert_eq!(client.get("/collections/c").result()["payload_schema"], json!({}));
+    let refused = client.put(
+        "/collections/c/index",
+        &json!({"field_name": "a..b", "field_schema": "bool"}),
+    );
+    assert_eq!(refused.status, 400);
+    assert!(refused.error().contains("a..b"), "{}", refused.error());
+}
