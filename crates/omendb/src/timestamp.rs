@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,15 @@ const SECONDS_PER_DAY: u64 = 86_400;
 pub struct UnixTime(pub u64);
 
 impl UnixTime {
+    /// 9999-12-31T23:59:59Z: later years have five digits, which RFC 3339 does not know.
+    const LAST: Self = Self(253_402_300_799);
+
+    /// This much later; none when that has no text that can be read back.
+    pub fn checked_add(self, time: Duration) -> Option<Self> {
+        let sum = self.0.checked_add(time.as_secs()).map(Self)?;
+        (sum <= Self::LAST).then_some(sum)
+    }
+
     /// From nanoseconds, rounded down.
     pub fn from_nanoseconds(nanoseconds: u64) -> Self {
         Self(nanoseconds / 1_000_000_000)
@@ -139,6 +149,19 @@ mod tests {
             let time = UnixTime(day * SECONDS_PER_DAY + 12_345);
             assert_eq!(time.to_string().parse(), Ok(time));
         }
+    }
+
+    #[test]
+    fn no_time_has_a_text_that_cannot_be_read() {
+        let last = UnixTime::LAST;
+        assert_eq!(last.to_string(), "9999-12-31T23:59:59Z");
+        assert_eq!(last.to_string().parse(), Ok(last));
+        assert_eq!(
+            UnixTime(last.0 - 60).checked_add(Duration::from_secs(60)),
+            Some(last)
+        );
+        assert_eq!(last.checked_add(Duration::from_secs(1)), None);
+        assert_eq!(last.checked_add(Duration::MAX), None);
     }
 
     #[test]

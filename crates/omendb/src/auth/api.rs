@@ -1,7 +1,6 @@
 //! Handlers under `/auth`: logging in and out, and API tokens.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,6 @@ use serde_json::json;
 use crate::auth::credentials::{self, CredentialError, Credentials, TokenRecord};
 use crate::auth::permission::Permission;
 use crate::auth::secret::{SecretHash, new_token};
-use crate::config::Setting as _;
 use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::error::ApiError;
@@ -110,9 +108,8 @@ pub async fn create_token(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiE
     let expires = match &request.expires {
         None => None,
         Some(text) => {
-            let expected = |reason| ApiError::unprocessable(format!("expires = \"{text}\": {reason}"));
-            let time_to_live = Duration::parse(text).map_err(expected)?;
-            Some(UnixTime(now.0.saturating_add(time_to_live.as_secs())))
+            let refused = |reason| ApiError::unprocessable(format!("expires = \"{text}\": {reason}"));
+            Some(credentials::expiry(now, text).map_err(refused)?)
         }
     };
     let name = request.name.clone();

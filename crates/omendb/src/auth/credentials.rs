@@ -7,12 +7,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::auth::password;
 use crate::auth::permission::{Grant, Permission};
 use crate::auth::secret::SecretHash;
+use crate::config::Setting as _;
 use crate::timestamp::UnixTime;
 
 /// The file's name in the data directory.
@@ -25,7 +27,7 @@ const MAX_ENTRIES: usize = 10_000;
 /// Revoked and expired tokens kept so that their use is told apart from guessing; the oldest go first.
 const MAX_TOMBSTONES: usize = 1_000;
 /// Longest name of a token or user, bytes.
-const MAX_NAME: usize = 64;
+pub(crate) const MAX_NAME: usize = 64;
 
 /// The whole file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -230,6 +232,16 @@ fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// When a token made `now` with the time to live `text` stops being valid.
+///
+/// # Errors
+/// What was expected, to stand after the offending value.
+pub fn expiry(now: UnixTime, text: &str) -> Result<UnixTime, String> {
+    let time_to_live = Duration::parse(text)?;
+    now.checked_add(time_to_live)
+        .ok_or_else(|| "expected a time that ends before the year 10000".to_owned())
+}
+
 /// Changes the credentials in `directory` under their lock, which another process may hold for a moment. The new
 /// version is on disk, and will be found after a power cut, when this returns.
 ///
@@ -339,6 +351,16 @@ mod tests {
         let read = Credentials::read(&directory.join(FILE_NAME)).unwrap();
         assert_eq!(read.tokens.len(), 1);
         fs::remove_dir_all(&directory).unwrap();
+    }
+
+    /// A token for 27,000 years was once written with a year of five digits, and the file could not be read again: the
+    /// server kept the old credentials, no token could be created or revoked, and the next start was refused.
+    #[test]
+    fn an_expiry_that_could_not_be_read_again_is_refused() {
+        let now = UnixTime(1_800_000_000);
+        assert_eq!(expiry(now, "90d"), Ok(UnixTime(1_800_000_000 + 90 * 86_400)));
+        assert!(expiry(now, "9999999d").is_err_and(|reason| reason.contains("year 10000")));
+        assert!(expiry(now, "soon").is_err_and(|reason| reason.contains("90d")));
     }
 
     #[test]

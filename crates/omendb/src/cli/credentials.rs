@@ -1,7 +1,6 @@
 //! `omendb token` and `omendb user`: credentials, with the server stopped or running.
 
 use std::io::{BufRead as _, IsTerminal as _};
-use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use omendb_metrics::Clock;
@@ -9,7 +8,7 @@ use omendb_metrics::Clock;
 use crate::auth::credentials::{self, CredentialError, Credentials, TokenRecord, UserRecord};
 use crate::auth::{Permission, SecretHash, new_token, password};
 use crate::cli::{FAILED, OK, USAGE, complain, configuration, say};
-use crate::config::{Config, Setting as _};
+use crate::config::Config;
 use crate::timestamp::UnixTime;
 
 pub(super) fn token_command() -> Command {
@@ -176,10 +175,7 @@ fn create_token(matches: &ArgMatches) -> Result<(), Failure> {
         None => None,
         Some(text) => {
             let refused = |reason| Failure::Usage(format!("--expires = \"{text}\": {reason}"));
-            Some(UnixTime(
-                now.0
-                    .saturating_add(Duration::parse(text).map_err(refused)?.as_secs()),
-            ))
+            Some(credentials::expiry(now, text).map_err(refused)?)
         }
     };
     let record = TokenRecord {
