@@ -22,6 +22,14 @@ pub struct CredentialFiles {
     pub bootstrap_file: Option<PathBuf>,
 }
 
+/// What was last read from each file.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    own: Credentials,
+    mounted: Credentials,
+    bootstrap: Option<SecretHash>,
+}
+
 /// What tells one version of the files from another without reading them. A replaced file has another inode, a mounted
 /// secret that is a symbolic link another target.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -82,33 +90,55 @@ impl CredentialFiles {
         Fingerprint(paths.into_iter().flatten().map(identity).collect())
     }
 
-    /// Reads all of them.
+    /// Reads all of them into `contents`. A file that cannot be used leaves its part as it was and the others take
+    /// effect all the same: a token that was revoked in one is not kept alive by a mistake in another.
     ///
     /// # Errors
     /// The first file that cannot be used. A missing file in the data directory is an empty one; one that the
     /// configuration names must be there.
-    pub(crate) fn read(&self) -> Result<Index, Unusable> {
-        let own_path = self.directory.join(FILE_NAME);
-        let own = Credentials::read(&own_path).map_err(|error| unusable("data_dir", &own_path, error))?;
-        let mut files = vec![own];
-        if let Some(path) = &self.tokens_file {
-            fs::metadata(path).map_err(|error| unusable("auth.tokens_file", path, error))?;
-            files.push(Credentials::read(path).map_err(|error| unusable("auth.tokens_file", path, error))?);
+    pub(crate) fn read(&self, contents: &mut Contents) -> Result<(), Unusable> {
+        let own = self.read_own().map(|read| contents.own = read);
+        let mounted = self.read_mounted().map(|read| contents.mounted = read);
+        let bootstrap = self.read_bootstrap().map(|read| contents.bootstrap = read);
+        own.and(mounted).and(bootstrap)
+    }
+
+    fn read_own(&self) -> Result<Credentials, Unusable> {
+        let path = self.directory.join(FILE_NAME);
+        Credentials::read(&path).map_err(|error| unusable("data_dir", &path, error))
+    }
+
+    fn read_mounted(&self) -> Result<Credentials, Unusable> {
+        let Some(path) = &self.tokens_file else {
+            return Ok(Credentials::default());
+        };
+        fs::metadata(path).map_err(|error| unusable("auth.tokens_file", path, error))?;
+        Credentials::read(path).map_err(|error| unusable("auth.tokens_file", path, error))
+    }
+
+    fn read_bootstrap(&self) -> Result<Option<SecretHash>, Unusable> {
+        let Some(path) = &self.bootstrap_file else {
+            return Ok(None);
+        };
+        let text = fs::read_to_string(path).map_err(|error| unusable("bootstrap_token_file", path, error))?;
+        let secret = text.trim();
+        if secret.len() < SHORTEST_BOOTSTRAP {
+            let reason = format!("the secret is shorter than {SHORTEST_BOOTSTRAP} bytes");
+            return Err(unusable("bootstrap_token_file", path, reason));
         }
-        let mut index = Index::new(&files.iter().collect::<Vec<_>>()).map_err(|reason| Unusable {
-            key: "data_dir",
-            path: own_path,
-            reason,
-        })?;
-        if let Some(path) = &self.bootstrap_file {
-            let text =
-                fs::read_to_string(path).map_err(|error| unusable("bootstrap_token_file", path, error))?;
-            let secret = text.trim();
-            if secret.len() < SHORTEST_BOOTSTRAP {
-                let reason = format!("the secret is shorter than {SHORTEST_BOOTSTRAP} bytes");
-                return Err(unusable("bootstrap_token_file", path, reason));
-            }
-            index.add_admin("bootstrap", SecretHash::of(secret));
+        Ok(Some(SecretHash::of(secret)))
+    }
+}
+
+impl Contents {
+    /// All of it, arranged for looking up.
+    ///
+    /// # Errors
+    /// A sentence about the first record that contradicts itself; reading has refused those before.
+    pub(crate) fn index(&self) -> Result<Index, String> {
+        let mut index = Index::new(&[&self.own, &self.mounted])?;
+        if let Some(hash) = self.bootstrap {
+            index.add_admin("bootstrap", hash);
         }
         Ok(index)
     }

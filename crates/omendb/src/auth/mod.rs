@@ -38,8 +38,10 @@ pub struct Auth {
     index: RwLock<Arc<Index>>,
     /// No credential has ever been seen. Once false it stays so: deleting the files locks everybody out, nobody in.
     is_open: AtomicBool,
-    /// What the watcher last saw, and why it could not use it.
+    /// What the watcher last saw. Locked while files are read.
     watched: Mutex<Watched>,
+    /// Why it could not use all of it. A lock of its own: to ask for health is not to wait for a disk.
+    problem: Mutex<Option<String>>,
     sessions: Sessions,
     logins: Logins,
     clock: Clock,
@@ -49,7 +51,7 @@ pub struct Auth {
 #[derive(Debug, Default)]
 struct Watched {
     fingerprint: files::Fingerprint,
-    problem: Option<String>,
+    contents: files::Contents,
 }
 
 impl Auth {
@@ -64,15 +66,22 @@ impl Auth {
         metrics: Arc<WebMetrics>,
     ) -> Result<Self, Unusable> {
         let fingerprint = files.fingerprint();
-        let index = files.read()?;
+        let mut contents = files::Contents::default();
+        files.read(&mut contents)?;
+        let index = contents.index().map_err(|reason| Unusable {
+            key: "data_dir",
+            path: files.directory.clone(),
+            reason,
+        })?;
         Ok(Self {
             files,
             is_open: AtomicBool::new(index.is_empty()),
             index: RwLock::new(Arc::new(index)),
             watched: Mutex::new(Watched {
                 fingerprint,
-                problem: None,
+                contents,
             }),
+            problem: Mutex::default(),
             sessions: Sessions::default(),
             logins: Logins::new(logins),
             clock,
@@ -87,15 +96,12 @@ impl Auth {
 
     /// Why the newest version of a credentials file is not in force.
     pub fn problem(&self) -> Option<String> {
-        self.watched
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .problem
-            .clone()
+        let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        problem.clone()
     }
 
-    /// Reads the files again if they have changed. What cannot be used is logged once and leaves the credentials in
-    /// force as they are.
+    /// Reads the files again if they have changed. A file that cannot be used is logged once, and what was last read
+    /// from it stays in force beside the newest contents of the others.
     pub fn reload_if_changed(&self) {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken before reading: a change in between is then seen the next time.
@@ -104,20 +110,24 @@ impl Auth {
             return;
         }
         watched.fingerprint = fingerprint;
-        match self.files.read() {
-            Ok(index) => {
-                if !index.is_empty() && self.is_open.swap(false, Ordering::AcqRel) {
-                    tracing::info!("the first credential was created: every request now needs one");
-                }
-                *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
-                watched.problem = None;
-                tracing::info!("credentials read again");
+        let read = self.files.read(&mut watched.contents);
+        let index = watched.contents.index();
+        let problem = match (&read, &index) {
+            (Err(unusable), _) => Some(unusable.to_string()),
+            (Ok(()), Err(reason)) => Some(reason.clone()),
+            (Ok(()), Ok(_)) => None,
+        };
+        if let Ok(index) = index {
+            if !index.is_empty() && self.is_open.swap(false, Ordering::AcqRel) {
+                tracing::info!("the first credential was created: every request now needs one");
             }
-            Err(unusable) => {
-                tracing::error!(%unusable, "credentials not usable, those read before stay in force");
-                watched.problem = Some(unusable.to_string());
-            }
+            *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
+            tracing::info!("credentials read again");
         }
+        if let Some(problem) = &problem {
+            tracing::error!(problem, "credentials not usable, those read before stay in force");
+        }
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
     /// Decides who asks and whether they may call a route, from the head of the request alone.
@@ -353,6 +363,26 @@ mod tests {
         auth.reload_if_changed();
         assert_eq!(status(&auth, "new", Permission::DataWrite), 401);
         assert_eq!(auth.problem(), None);
+    }
+
+    /// A mounted file with a mistake in it once kept every file from being read: a token revoked meanwhile, with an
+    /// answer that said so, went on to be accepted.
+    #[test]
+    fn a_mistake_in_one_file_keeps_no_revoked_token_of_another_alive() {
+        let (own, mounted) = (Fixture::new("revoking"), Fixture::new("mistaken"));
+        own.add("mine", Permission::DataRead);
+        mounted.add("theirs", Permission::DataRead);
+        let path = mounted.path(credentials::FILE_NAME);
+        let auth = own.open(Some(&path), None).unwrap();
+        fs::write(&path, "{").unwrap();
+        credentials::update(&own.directory, |credentials| {
+            credentials.revoke_token("mine", UnixTime(1))
+        })
+        .unwrap();
+        auth.reload_if_changed();
+        assert_eq!(status(&auth, "mine", Permission::DataRead), 401);
+        assert_eq!(status(&auth, "theirs", Permission::DataRead), 200, "as last read");
+        assert!(auth.problem().is_some());
     }
 
     #[test]
