@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use crate::auth::credentials::MAX_NAME;
 use crate::auth::permission::Grant;
 use crate::auth::secret::{SecretHash, new_session};
 use crate::auth::throttle::Throttle;
@@ -47,6 +48,11 @@ impl Logins {
             by_user: Throttle::new(options.per_minute),
         }
     }
+
+    #[cfg(test)]
+    pub(super) fn remembers(&self, user: &str) -> bool {
+        self.by_user.remembers(&user.to_owned())
+    }
 }
 
 /// A session that has begun.
@@ -79,11 +85,14 @@ impl Auth {
 
     async fn try_login(&self, user: &str, password: &str, address: IpAddr) -> Result<Session, ApiError> {
         let now = self.clock.now();
-        self.logins
-            .by_address
-            .take(address, now)
-            .and_then(|()| self.logins.by_user.take(user.to_owned(), now))
-            .map_err(|wait| ApiError::too_many_requests("too many logins (auth.login_rate)", wait))?;
+        let too_many = |wait| ApiError::too_many_requests("too many logins (auth.login_rate)", wait);
+        let wrong = || ApiError::unauthorized("wrong user or password");
+        self.logins.by_address.take(address, now).map_err(too_many)?;
+        if user.len() > MAX_NAME {
+            // Nobody is called that, and the throttle remembers the names it is given.
+            return Err(wrong());
+        }
+        self.logins.by_user.take(user.to_owned(), now).map_err(too_many)?;
         let busy =
             || ApiError::unavailable("too many logins at once (auth.login_concurrency)", QUEUE_TIMEOUT);
         let slot = tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.logins.slots).acquire_owned());
@@ -102,7 +111,7 @@ impl Auth {
             .await
             .map_err(|error| ApiError::internal(format!("verifying: {error}")))?;
         let found = index.user(user).filter(|_| is_right);
-        let found = found.ok_or_else(|| ApiError::unauthorized("wrong user or password"))?;
+        let found = found.ok_or_else(wrong)?;
         let token = new_session().map_err(|error| ApiError::internal(format!("no randomness: {error}")))?;
         let expires = UnixTime(self.now().0 + self.logins.session_ttl.as_secs());
         self.sessions

@@ -385,6 +385,21 @@ mod tests {
         assert!(auth.problem().is_some());
     }
 
+    /// The throttle of logins remembers names: one of 30 MiB, tried again and again, once filled the memory.
+    #[tokio::test]
+    async fn a_name_that_nobody_can_have_is_not_remembered() {
+        let fixture = Fixture::new("long");
+        let auth = fixture.open(None, None).unwrap();
+        let long = "a".repeat(credentials::MAX_NAME + 1);
+        let address = std::net::Ipv4Addr::LOCALHOST.into();
+        for _ in 0..3 {
+            assert_eq!(auth.login(&long, "x", address).await.unwrap_err().status(), 401);
+        }
+        assert!(!auth.logins.remembers(&long));
+        assert_eq!(auth.login("short", "x", address).await.unwrap_err().status(), 401);
+        assert!(auth.logins.remembers("short"));
+    }
+
     #[test]
     fn a_server_that_was_closed_stays_closed_without_its_files() {
         let fixture = Fixture::new("closed");

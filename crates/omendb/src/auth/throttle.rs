@@ -55,6 +55,12 @@ impl<K: Hash + Eq> Throttle<K> {
         bucket.paid_until = paid_until;
         Ok(())
     }
+
+    #[cfg(test)]
+    pub(super) fn remembers(&self, key: &K) -> bool {
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.contains_key(key)
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub struct BodyLimits {
 pub struct RequestBody {
     incoming: Option<Incoming>,
     limits: BodyLimits,
+    /// Whether the limit is the configured one: whoever is refused then knows what to change.
+    is_configured_limit: bool,
     received: u64,
     is_complete: bool,
 }
@@ -42,8 +44,17 @@ impl RequestBody {
         Self {
             incoming: Some(incoming),
             limits,
+            is_configured_limit: true,
             received: 0,
             is_complete,
+        }
+    }
+
+    /// Lowers the limit: what a short message is parsed from need not have room for a batch of points.
+    pub(crate) fn limit_to(&mut self, bytes: u64) {
+        if bytes < self.limits.bytes {
+            self.limits.bytes = bytes;
+            self.is_configured_limit = false;
         }
     }
 
@@ -138,9 +149,14 @@ impl RequestBody {
     /// `length` is what was announced, or what has arrived of a body that announced nothing.
     fn too_large(&self, length: u64) -> ApiError {
         let limit = self.limits.bytes;
+        let key = if self.is_configured_limit {
+            " (http.max_body)"
+        } else {
+            ""
+        };
         ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("request body of {length} bytes or more is longer than {limit} bytes (http.max_body)"),
+            format!("request body of {length} bytes or more is longer than {limit} bytes{key}"),
         )
     }
 }

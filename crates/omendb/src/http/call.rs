@@ -11,6 +11,9 @@ use crate::auth::Caller;
 use crate::http::body::RequestBody;
 use crate::http::error::ApiError;
 
+/// Longest body of a login or a token's creation, bytes. Whoever logs in is not known yet, so they are given little.
+const SMALL_BODY: u64 = 64 * 1024;
+
 /// One request. The caller has been authenticated and holds the permission its route asks for.
 #[derive(Debug)]
 pub struct Call {
@@ -39,12 +42,13 @@ impl Call {
         self.body.read().await
     }
 
-    /// Reads the whole body and parses it as JSON into `T`, on the connection's thread: for small bodies only. Large
-    /// ones (points, queries) are parsed inside an execution slot.
+    /// Reads the whole body and parses it as JSON into `T`, on the connection's thread: for small bodies only, of 64 KiB
+    /// at most. Large ones (points, queries) are parsed inside an execution slot.
     ///
     /// # Errors
     /// Those of [`Call::read_body`]; 400 naming line and column for malformed JSON, 422 for JSON of the wrong shape.
     pub async fn read_json<T: DeserializeOwned>(&mut self) -> Result<T, ApiError> {
+        self.body.limit_to(SMALL_BODY);
         let body = self.read_body().await?;
         serde_json::from_slice(&body).map_err(|error| ApiError::from_json(&error))
     }

@@ -365,6 +365,16 @@ fn a_user_logs_in_and_out() {
 }
 
 /// Adds an admin user; the password is read from stdin, never from the arguments that everybody can list.
+/// Whoever logs in is nobody yet: what they may make the server hold is little.
+#[test]
+fn a_login_of_many_bytes_is_refused() {
+    let server = Server::start();
+    let body = json!({"user": "a".repeat(70_000), "password": "x"}).to_string();
+    let refused = server.client().send("POST", "/auth/login", &[], body.as_bytes());
+    assert_eq!(refused.status, 413, "{}", refused.text());
+    assert!(refused.text().contains("65536 bytes\""), "{}", refused.text());
+}
+
 fn add_user(directory: &Directory, name: &str, password: &str) {
     let mut command = crate::server::command(&["user", "add", name, "--permission", "admin"]);
     command.arg("--data-dir").arg(directory.data());
