@@ -21,10 +21,10 @@ pub async fn metrics(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError>
     let format = Format::negotiate(joined(call, &header::ACCEPT).as_deref());
     let (selection, is_compressed) = (selection(call), wants_gzip(call));
     let page = render(app, move |app| {
-        let page = app.telemetry.registry.scrape(selection, |snapshot| match format {
-            Format::Text => snapshot.to_text(),
-            Format::OpenMetrics => snapshot.to_openmetrics(),
-        });
+        let page = app
+            .telemetry
+            .registry
+            .scrape(selection, |snapshot| snapshot.to_page(format));
         compressed(page, is_compressed)
     })
     .await?;
@@ -38,10 +38,8 @@ pub async fn metrics(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError>
 pub async fn metrics_json(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     let (selection, is_compressed) = (selection(call), wants_gzip(call));
     let page = render(app, move |app| {
-        compressed(
-            app.telemetry.registry.scrape(selection, Snapshot::to_json),
-            is_compressed,
-        )
+        let page = app.telemetry.registry.scrape(selection, Snapshot::to_json);
+        compressed(page.into_bytes(), is_compressed)
     })
     .await?;
     Ok(page.into_reply("application/json"))
@@ -52,7 +50,8 @@ pub async fn metrics_json(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiE
 /// # Errors
 /// None of its own.
 pub async fn catalog(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    let page = compressed(app.telemetry.registry.catalogue().to_json(), wants_gzip(call));
+    let page = app.telemetry.registry.catalogue().to_json();
+    let page = compressed(page.into_bytes(), wants_gzip(call));
     Ok(page.into_reply("application/json"))
 }
 
@@ -74,13 +73,9 @@ impl Page {
     }
 }
 
-fn compressed(page: String, wants_gzip: bool) -> Page {
+fn compressed(page: Vec<u8>, wants_gzip: bool) -> Page {
     let is_compressed = wants_gzip && page.len() >= SHORTEST_COMPRESSED;
-    let body = if is_compressed {
-        gzip(page.as_bytes())
-    } else {
-        page.into_bytes()
-    };
+    let body = if is_compressed { gzip(&page) } else { page };
     Page { body, is_compressed }
 }
 
