@@ -214,6 +214,20 @@ fn a_token_reaches_only_its_collections() {
         server.client_with(&admin).get("/collections/yours").result()["points_count"],
         3
     );
+
+    // What is wrong with the server names collections, so it is for those who see them all.
+    let metrics = ["--permission", "metrics:read"];
+    let all = directory.token("all", &metrics);
+    let one = directory.token("one", &[&metrics[..], &["--collection", "mine"]].concat());
+    let details = |token: &str| {
+        let mut client = server.client_with(token);
+        eventually(&mut client, METRICS, 200);
+        client.get("/health").json()["engine"].is_object()
+    };
+    assert_eq!(
+        [&admin, &all, &one].map(|token| details(token)),
+        [true, true, false]
+    );
 }
 
 #[test]
@@ -364,7 +378,6 @@ fn a_user_logs_in_and_out() {
     assert!(statuses.contains(&429), "{statuses:?}");
 }
 
-/// Adds an admin user; the password is read from stdin, never from the arguments that everybody can list.
 /// Whoever logs in is nobody yet: what they may make the server hold is little.
 #[test]
 fn a_login_of_many_bytes_is_refused() {
@@ -375,6 +388,7 @@ fn a_login_of_many_bytes_is_refused() {
     assert!(refused.text().contains("65536 bytes\""), "{}", refused.text());
 }
 
+/// Adds an admin user; the password is read from stdin, never from the arguments that everybody can list.
 fn add_user(directory: &Directory, name: &str, password: &str) {
     let mut command = crate::server::command(&["user", "add", name, "--permission", "admin"]);
     command.arg("--data-dir").arg(directory.data());
