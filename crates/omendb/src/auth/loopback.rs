@@ -55,7 +55,8 @@ fn is_loopback(authority: &str) -> bool {
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
         .unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
+    host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(is_loopback)
 }
 
 #[cfg(test)]
@@ -74,6 +75,8 @@ mod tests {
         check("127.9.9.9", true);
         check("[::1]:8080", true);
         check("[::1]", true);
+        check("[::ffff:127.0.0.1]:8080", true);
+        check("[::ffff:10.0.0.1]:8080", false);
         check("", false);
         check("evil.example", false);
         check("localhost.evil.example", false);
