@@ -22,7 +22,7 @@ pub(crate) fn skipped(what: &str) {
 }
 
 /// The program that `cargo x test` put into the environment.
-fn provided(variable: &str) -> Option<PathBuf> {
+pub(crate) fn provided(variable: &str) -> Option<PathBuf> {
     let program = std::env::var_os(variable).map(PathBuf::from);
     if program.is_none() {
         skipped(&format!(

@@ -23,4 +23,6 @@ mod filters; // what passes is found, counted, scrolled, changed and deleted
 mod formats; // one snapshot in every format, chosen by content negotiation
 mod lifecycle; // readiness, health, draining, and what is refused at start
 mod movement; // each operation moves exactly the figures it is about
+mod queries; // queries by examples, by fusion and in batches find what their formulas say
 mod real_data; // 50,000 real points: exact answers equal the given neighbours
+mod shipped; // rules, alerts and boards of deploy/ are parsed by Prometheus and name only what is exported
