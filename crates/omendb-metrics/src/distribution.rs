@@ -1,6 +1,6 @@
 //! The buckets of a histogram at one moment: counts, sums, differences and quantiles.
 
-use crate::grid::{Grid, GridSpec};
+use crate::grid::{Grid, GridSpec, LATENCY_BUCKETS};
 
 /// What a histogram held when it was read, or what was added between two readings.
 ///
@@ -89,22 +89,22 @@ impl Distribution {
 
     /// The classic buckets: upper bound as text, and how many observations are at or below it; `+Inf` comes last.
     pub fn classic(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let mut cumulative = 0;
-        let mut next = 0;
-        let spec = self.spec;
-        (0..=spec.classic.len()).map(move |index| {
-            let end = if index < spec.classic.len() {
-                index * spec.per_octave + 1
-            } else {
-                spec.buckets
-            };
-            cumulative += self
-                .buckets
-                .get(next..end)
-                .map_or(0, |buckets| buckets.iter().sum());
-            next = end;
-            (spec.classic.get(index).copied().unwrap_or("+Inf"), cumulative)
-        })
+        static NOTHING: [u64; LATENCY_BUCKETS] = [0; LATENCY_BUCKETS];
+        let buckets = match &*self.buckets {
+            [] => &NOTHING[..self.spec.buckets],
+            buckets => buckets,
+        };
+        // What is at or below the first bound, octave after octave, and what is above the last.
+        let (first, rest) = buckets.split_at(1);
+        let mut total = 0;
+        let cumulative = first
+            .chunks(1)
+            .chain(rest.chunks(self.spec.per_octave))
+            .map(move |buckets| {
+                total += buckets.iter().sum::<u64>();
+                total
+            });
+        self.spec.classic.iter().copied().chain(["+Inf"]).zip(cumulative)
     }
 
     /// Adds every observation of `other`, which is on the same grid.

@@ -48,7 +48,7 @@ pub struct Snapshot {
     samples: Vec<Option<Vec<Sample>>>,
     pieces: PieceArena,
     /// Rendered sets of closed labels, by type: many families and members share them.
-    label_sets: HashMap<TypeId, Arc<Pieces>>,
+    label_sets: Vec<(TypeId, Arc<Pieces>)>,
     /// Where series that stand for several things have their sample.
     shared: HashMap<(usize, String), usize>,
     pub(crate) memory_bytes: usize,
@@ -85,7 +85,7 @@ impl Snapshot {
             selection,
             wall_nanos,
             pieces: PieceArena::default(),
-            label_sets: HashMap::new(),
+            label_sets: Vec::new(),
             shared: HashMap::new(),
             memory_bytes: 0,
             drops: Drops::default(),
@@ -274,13 +274,14 @@ pub struct Samples<'s> {
 impl Samples<'_> {
     /// The rendered values of a label set, rendered once for the snapshot.
     pub(crate) fn pieces<L: LabelSet>(&mut self) -> Arc<Pieces> {
-        if let Some(pieces) = self.snapshot.label_sets.get(&TypeId::of::<L>()) {
+        let known = &self.snapshot.label_sets;
+        if let Some((_, pieces)) = known.iter().find(|(set, _)| *set == TypeId::of::<L>()) {
             return Arc::clone(pieces);
         }
         let pieces = Arc::new(L::pieces(self));
         self.snapshot
             .label_sets
-            .insert(TypeId::of::<L>(), Arc::clone(&pieces));
+            .push((TypeId::of::<L>(), Arc::clone(&pieces)));
         pieces
     }
 

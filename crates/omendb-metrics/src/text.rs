@@ -6,6 +6,7 @@
 //! (Prometheus, "Exposition formats"; OpenMetrics 1.0, section "Text format".)
 
 use crate::catalogue::FamilyInfo;
+use crate::descriptor::Kind;
 use crate::distribution::Distribution;
 use crate::negotiate::Format;
 use crate::number::{push_float, push_signed, push_unsigned};
@@ -65,13 +66,17 @@ fn render(snapshot: &Snapshot, header: impl Fn(&FamilyInfo) -> &str) -> Vec<u8> 
 /// Enough for most pages to be written without growing: growing copies everything written so far.
 fn size_hint(snapshot: &Snapshot) -> usize {
     const LINE: usize = 104;
-    let lines = |sample: &Sample| match &sample.reading {
-        Reading::Distribution(distribution) => distribution.spec().classic.len() + 3,
-        Reading::Unsigned(_) | Reading::Signed(_) | Reading::Float(_) => 1,
+    let bounds = |sample: &Sample| match &sample.reading {
+        Reading::Distribution(distribution) => distribution.spec().classic.len(),
+        Reading::Unsigned(_) | Reading::Signed(_) | Reading::Float(_) => 0,
+    };
+    let lines = |family: &FamilyInfo, samples: &[Sample]| match family.kind {
+        Kind::Histogram => samples.iter().map(|sample| bounds(sample) + 3).sum(),
+        Kind::Counter | Kind::Gauge => samples.len(),
     };
     snapshot
         .families()
-        .map(|(_, _, samples)| 3 + samples.iter().map(lines).sum::<usize>())
+        .map(|(_, family, samples)| 3 + lines(family, samples))
         .sum::<usize>()
         * LINE
 }
