@@ -22,19 +22,20 @@ fn texts(count: usize, text: impl Fn(usize) -> String) -> Vec<&'static str> {
     (0..count).map(|index| &*text(index).leak()).collect()
 }
 
-static ENDPOINTS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+pub(crate) static ENDPOINTS: LazyLock<Vec<&str>> = LazyLock::new(|| {
     texts(50, |index| {
         format!("/collections/:collection/points/action-{index}")
     })
 });
-static STATUSES: LazyLock<Vec<&str>> = LazyLock::new(|| texts(20, |index| (200 + index).to_string()));
+pub(crate) static STATUSES: LazyLock<Vec<&str>> =
+    LazyLock::new(|| texts(20, |index| (200 + index).to_string()));
 static KINDS: LazyLock<Vec<&str>> = LazyLock::new(|| texts(15, |index| format!("kind_{index}")));
 
 macro_rules! table_label {
     ($(#[$doc:meta])* $name:ident, $keys:expr, $table:ident, |$text:ident| $values:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
-        struct $name(usize);
+        pub(crate) struct $name(pub(crate) usize);
 
         impl Label for $name {
             const KEYS: &'static [&'static str] = $keys;

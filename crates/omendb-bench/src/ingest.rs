@@ -1,17 +1,15 @@
 //! The 50,000 real points upserted over HTTP, in batches, by one client and by sixteen; each on a fresh server.
 
-mod server;
-
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use omendb::client::Client;
 use omendb_bench::dataset::{self, Matrix, Package};
 use omendb_metrics::Clock;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::server::{Server, send};
 use crate::{Options, Report};
-use server::Server;
 
 /// Points of one upsert.
 const BATCH: usize = 500;
@@ -54,7 +52,7 @@ struct Run {
 
 fn ingest(bodies: &[String], dimension: usize, clients: usize) -> Result<Run, String> {
     let server = Server::start(&clients.to_string())?;
-    let mut client = Client::new(server.address());
+    let mut client = server.client();
     let config = json!({"vectors": {"size": dimension, "distance": "Cosine"}});
     send(&mut client, "PUT", COLLECTION, &config.to_string())?;
     let fsyncs_before = fsyncs(&mut client)?;
@@ -79,7 +77,7 @@ fn upload(server: &Server, bodies: &[String], clients: usize) -> Result<(), Stri
     let next = AtomicUsize::new(0);
     let path = format!("{COLLECTION}/points?wait=true");
     let work = || {
-        let mut client = Client::new(server.address());
+        let mut client = server.client();
         while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
             send(&mut client, "PUT", &path, body)?;
         }
@@ -109,17 +107,6 @@ fn fsyncs(client: &mut Client) -> Result<u64, String> {
         .map(|sample| sample["count"].as_u64())
         .sum::<Option<u64>>()
         .ok_or_else(|| format!("{FAMILY} has no count"))
-}
-
-fn send(client: &mut Client, method: &str, path: &str, body: &str) -> Result<Value, String> {
-    let answer = client
-        .send(method, path, body)
-        .map_err(|error| format!("{method} {path}: {error}"))?;
-    let text = String::from_utf8_lossy(&answer.body);
-    if answer.status != 200 {
-        return Err(format!("{method} {path}: {} {text}", answer.status));
-    }
-    serde_json::from_str(&text).map_err(|error| format!("{method} {path}: {error}: {text}"))
 }
 
 /// Every batch as a client written in Python would send it: numbers with all their digits, 4 MB in all.

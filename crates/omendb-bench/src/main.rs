@@ -12,9 +12,11 @@ mod ann;
 mod distance;
 mod export;
 mod ingest;
+mod memory;
 mod metrics;
 mod recording;
 mod report;
+mod server;
 
 pub(crate) use report::Report;
 
@@ -50,6 +52,11 @@ const BENCHMARKS: &[Benchmark] = &[
         "ingest",
         "50,000 real points over HTTP by 1 and by 16 clients, and the fsyncs they share",
         ingest::measure,
+    ),
+    (
+        "memory",
+        "what a server's metrics hold in memory and on the wire",
+        memory::measure,
     ),
     (
         "metrics",

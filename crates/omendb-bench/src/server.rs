@@ -3,11 +3,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use omendb::client::Client;
 use omendb::config::Config;
+use omendb_engine::Engine;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 /// A server that answers until it is dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     runtime: Runtime,
     server: Option<omendb::server::Server>,
     address: SocketAddr,
@@ -16,7 +19,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts a server without any data. `name` tells its directory apart.
-    pub(super) fn start(name: &str) -> Result<Self, String> {
+    pub(crate) fn start(name: &str) -> Result<Self, String> {
         let directory = std::env::temp_dir().join(format!("omendb-bench-{}-{name}", std::process::id()));
         let config = Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -41,9 +44,14 @@ impl Server {
         })
     }
 
-    /// Where it listens.
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
+    /// A new connection to it.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// The engine behind it.
+    pub(crate) fn engine(&self) -> Option<&Engine> {
+        self.server.as_ref().map(|server| &*server.app.engine)
     }
 }
 
@@ -55,4 +63,16 @@ impl Drop for Server {
         // What cannot be removed is left in the directory for temporary files.
         drop(std::fs::remove_dir_all(&self.directory));
     }
+}
+
+/// Sends one request that must succeed; its answer as JSON.
+pub(crate) fn send(client: &mut Client, method: &str, path: &str, body: &str) -> Result<Value, String> {
+    let answer = client
+        .send(method, path, body)
+        .map_err(|error| format!("{method} {path}: {error}"))?;
+    let text = String::from_utf8_lossy(&answer.body);
+    if answer.status != 200 {
+        return Err(format!("{method} {path}: {} {text}", answer.status));
+    }
+    serde_json::from_str(&text).map_err(|error| format!("{method} {path}: {error}: {text}"))
 }

@@ -1,0 +1,115 @@
+//! What a server's metrics hold in memory, by their own account, and the size of its page after light traffic.
+//!
+//! The account is compared with the allocator's in the tests of omendb-metrics. Every execution slot has cells of its
+//! own, so the bytes grow with the processors. Budgets: 50 KB for all default metrics, 80 bytes for each series of a
+//! counter, 8 KB for the compressed page.
+
+use omendb::client::Client;
+use omendb_engine::{CollectionConfig, Distance};
+use omendb_metrics::{Counters, Metric as _, gzip};
+use serde_json::{Value, json};
+
+use crate::export::{ENDPOINTS, Route, STATUSES, Status};
+use crate::server::{Server, send};
+use crate::{Options, Report};
+
+/// Components of a point.
+const DIMENSION: usize = 8;
+/// Light traffic: points written and queries made by one client, one after the other.
+const POINTS: usize = 100;
+const QUERIES: usize = 100;
+/// Collections added to the first, to see what each of them takes.
+const MORE_COLLECTIONS: usize = 16;
+
+/// `cargo x bench memory`
+pub(crate) fn measure(_options: &Options) -> Result<Report, String> {
+    let mut report = Report::default();
+    let (one, all) = with_traffic()?;
+    report.push("default_metrics_bytes", one);
+    report.push(
+        "per_collection_bytes",
+        (all - one) as f64 / MORE_COLLECTIONS as f64,
+    );
+    report.push("bytes_per_counter_series", bytes_per_counter());
+    let page = page_of_one_route()?;
+    report.push("default_page_bytes", page.len());
+    report.push("default_page_gzip_bytes", gzip(&page).len());
+    Ok(report)
+}
+
+/// Bytes held by all metrics of a server with one collection, and with [`MORE_COLLECTIONS`], each of which was
+/// created, written and queried.
+fn with_traffic() -> Result<(u64, u64), String> {
+    let server = Server::start("memory")?;
+    let mut client = server.client();
+    traffic(&mut client, "first")?;
+    let one = metrics_bytes(&mut client)?;
+    for index in 0..MORE_COLLECTIONS {
+        traffic(&mut client, &format!("more-{index}"))?;
+    }
+    Ok((one, metrics_bytes(&mut client)?))
+}
+
+fn traffic(client: &mut Client, collection: &str) -> Result<(), String> {
+    let path = format!("/collections/{collection}");
+    let config = json!({"vectors": {"size": DIMENSION, "distance": "Cosine"}});
+    send(client, "PUT", &path, &config.to_string())?;
+    let points: Vec<Value> = (0..POINTS)
+        .map(|id| json!({"id": id, "vector": vector(id), "payload": {"number": id}}))
+        .collect();
+    let points = json!({"points": points}).to_string();
+    send(client, "PUT", &format!("{path}/points?wait=true"), &points)?;
+    queries(client, collection)
+}
+
+fn queries(client: &mut Client, collection: &str) -> Result<(), String> {
+    let path = format!("/collections/{collection}/points/query");
+    (0..QUERIES).try_for_each(|query| {
+        let body = json!({"query": vector(query), "limit": 10});
+        send(client, "POST", &path, &body.to_string()).map(drop)
+    })
+}
+
+/// Any vector, another for each `seed`.
+fn vector(seed: usize) -> Vec<f64> {
+    (0..DIMENSION)
+        .map(|component| (1 + (seed * 31 + component * 17) % 97) as f64 / 97.0)
+        .collect()
+}
+
+/// What the metrics hold by the server's own count.
+fn metrics_bytes(client: &mut Client) -> Result<u64, String> {
+    const FAMILY: &str = "omendb_metrics_memory_bytes";
+    let page = send(client, "GET", &format!("/metrics/json?name[]={FAMILY}"), "")?;
+    let bytes = page["families"][0]["samples"][0]["value"].as_u64();
+    bytes.ok_or_else(|| format!("no {FAMILY} in {page}"))
+}
+
+/// Bytes on the heap for each series of a family of which all are in use.
+fn bytes_per_counter() -> f64 {
+    let counters = Counters::<(Route, Status)>::default();
+    for route in 0..ENDPOINTS.len() {
+        for status in 0..STATUSES.len() {
+            counters.increment((Route(route), Status(status)));
+        }
+    }
+    counters.heap_bytes() as f64 / (ENDPOINTS.len() * STATUSES.len()) as f64
+}
+
+/// The page of a server with one collection after queries, the only requests it ever got.
+fn page_of_one_route() -> Result<Vec<u8>, String> {
+    let server = Server::start("page")?;
+    let engine = server.engine().ok_or("the server has ended")?;
+    engine
+        .create_collection("main", CollectionConfig::unnamed(DIMENSION, Distance::Cosine))
+        .map_err(|error| error.to_string())?;
+    let mut client = server.client();
+    queries(&mut client, "main")?;
+    let answer = client
+        .send("GET", "/metrics", "")
+        .map_err(|error| format!("GET /metrics: {error}"))?;
+    match answer.status {
+        200 => Ok(answer.body),
+        status => Err(format!("GET /metrics: {status}")),
+    }
+}
