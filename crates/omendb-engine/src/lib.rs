@@ -67,7 +67,10 @@ pub use payload::{
 pub use payload_index::{IndexInfo, IndexKind};
 pub use point::{Point, Record, VectorSelector, Vectors};
 pub use recall::{AccuracyReport, WorstQuery};
-pub use search::{Hit, Query, SearchRequest, SearchResponse};
+pub use search::{
+    ContextPair, Diverse, Example, Fusion, Hit, Prefetch, Query, Recommend, SearchRequest, SearchResponse,
+    Strategy,
+};
 pub use stats::{Plan, SearchStats};
 pub use worker::Worker;
 pub use write::{Operation, PointSelector, WriteBatch, WriteOutcome, WriteStats};

@@ -20,6 +20,14 @@ pub const MAX_PAYLOAD_BYTES: usize = 8 << 20;
 pub const MAX_PAYLOAD_DEPTH: usize = 64;
 /// Hits of one search, `offset` included: what the heap of one query may hold.
 pub const MAX_SEARCH_DEPTH: usize = 1 << 20;
+/// Searches of one batch.
+pub const MAX_BATCH_SEARCHES: usize = 1_000;
+/// Vectors and points that one query compares with, its prefetches not included.
+pub const MAX_EXAMPLES: usize = 1_024;
+/// Points that a diverse query chooses from: it compares them with one another.
+pub const MAX_DIVERSE_CANDIDATES: usize = 16_384;
+/// Prefetches of one query, those in front of others included.
+pub const MAX_PREFETCHES: usize = 64;
 /// Points of one page of a scroll, and ids of one retrieval.
 pub const MAX_PAGE: usize = 1 << 20;
 /// Keys of one payload path.

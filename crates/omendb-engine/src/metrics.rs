@@ -137,6 +137,8 @@ metrics! {
     pub(crate) block StageCells {
         /// Time of each part of the engine's work on queries that did not fail.
         pub(crate) stages: Family<Stage, SparseHistogramCells> = "omendb_query_stage_seconds",
+        /// Searches that one batch asked for; each of them is counted as a query too.
+        pub(crate) batch_queries: SparseHistogramCells<Size> = "omendb_engine_batch_queries",
     }
 }
 

@@ -11,7 +11,7 @@ use crate::metrics::{QueryBlock, QueryError, Stage, StageCells};
 use crate::recall::{Sample, Ticket};
 use crate::search::Searcher;
 use crate::state::State;
-use crate::{Collection, Error, Query, SearchRequest, SearchResponse, SearchStats};
+use crate::{Collection, Error, Query, SearchRequest, SearchResponse, SearchStats, limits};
 
 /// Runs searches. One per execution slot, used by one thread at a time: its metric cells have a single writer.
 #[derive(Debug)]
@@ -56,9 +56,49 @@ impl Worker {
         collection: &Collection,
         request: &SearchRequest,
     ) -> Result<SearchResponse, Error> {
+        let snapshot = collection.snapshot();
+        self.search_on(&snapshot, (granted, collection), request)
+    }
+
+    /// Carries out several searches on one snapshot, in order.
+    ///
+    /// # Errors
+    /// As for [`search`](Self::search) if one of them fails, and for more than
+    /// [`MAX_BATCH_SEARCHES`](limits::MAX_BATCH_SEARCHES).
+    pub fn search_batch(
+        &mut self,
+        collection: &Collection,
+        requests: &[SearchRequest],
+    ) -> Result<Vec<SearchResponse>, Error> {
+        let (count, most) = (requests.len(), limits::MAX_BATCH_SEARCHES);
+        if count > most {
+            return Err(Error::invalid(format!(
+                "searches: {count} of them, more than {most}"
+            )));
+        }
+        self.stages.batch_queries.record(count as u64);
+        let snapshot = collection.snapshot();
+        let search = |request| {
+            let granted = self.services.clock.now();
+            self.search_on(&snapshot, (granted, collection), request)
+        };
+        requests.iter().map(search).collect()
+    }
+
+    fn search_on(
+        &mut self,
+        snapshot: &Result<Arc<State>, Error>,
+        (granted, collection): (Timestamp, &Collection),
+        request: &SearchRequest,
+    ) -> Result<SearchResponse, Error> {
         let now = self.services.clock.now();
-        let ticket = self.services.probe.draw(collection.accuracy_probe(), now);
-        let searched = collection.snapshot().and_then(|state| {
+        let probe = &self.services.probe;
+        // What is not the nearest to one vector has no recall to measure.
+        let is_drawn = request.is_plain();
+        let ticket = is_drawn
+            .then(|| probe.draw(collection.accuracy_probe(), now))
+            .flatten();
+        let searched = snapshot.clone().and_then(|state| {
             let indexes = collection.shared().indexes();
             let subject = (collection.config(), &*state, &*indexes);
             let response = self.searcher.search(subject, request)?;
@@ -103,8 +143,14 @@ impl Worker {
             distance: vector.distance,
             query,
             excluded: match request.query {
-                Query::Nearest(_) => None,
                 Query::NearestTo(id) => Some(id),
+                Query::Nearest(_)
+                | Query::Diverse(_)
+                | Query::Recommend(_)
+                | Query::Discover(..)
+                | Query::Context(_)
+                | Query::Fusion(_)
+                | Query::Listed => None,
             },
             limit: request.limit,
             offset: request.offset,

@@ -196,6 +196,11 @@ pub const ROUTES: &[Route] = &[
     post("/collections/{collection}/points/query", READ, |app, call| {
         Box::pin(api::search::query(app, call))
     }),
+    post(
+        "/collections/{collection}/points/query/batch",
+        READ,
+        |app, call| Box::pin(api::search::query_batch(app, call)),
+    ),
     post("/collections/{collection}/points/count", READ, |app, call| {
         Box::pin(api::scroll::count(app, call))
     }),

@@ -121,10 +121,11 @@ impl<'a> FilteredScan<'a> {
     fn candidates(&self, number: usize, chunk: &Chunk) -> SlotBits {
         let target = self.comparison.target;
         let mut candidates = chunk.alive.and(&chunk.column(target.column).present);
-        if let Some((excluded, position)) = target.excluded.map(|slot| self.state.layout.locate(slot))
-            && excluded == number
-        {
-            candidates.remove(position);
+        for &slot in target.excluded {
+            let (excluded, position) = self.state.layout.locate(slot);
+            if excluded == number {
+                candidates.remove(position);
+            }
         }
         candidates
     }

@@ -28,6 +28,26 @@ pub struct SearchRequest {
     pub ef: Option<usize>,
     /// Only points that pass this are hits.
     pub filter: Option<Arc<Filter>>,
+    /// Searches whose hits the query ranks anew; without any it ranks the whole collection. The filter holds for them
+    /// too.
+    pub prefetch: Vec<Prefetch>,
+}
+
+/// A search in front of another, whose hits are all that the other sees.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prefetch {
+    /// The vector to compare.
+    pub using: String,
+    /// What to look for.
+    pub query: Query,
+    /// Most hits to pass on.
+    pub limit: usize,
+    /// As for [`SearchRequest::score_threshold`].
+    pub score_threshold: Option<f32>,
+    /// Only points that pass this are passed on.
+    pub filter: Option<Arc<Filter>>,
+    /// Searches in front of this one.
+    pub prefetch: Vec<Self>,
 }
 
 impl SearchRequest {
@@ -44,7 +64,13 @@ impl SearchRequest {
             exact: false,
             ef: None,
             filter: None,
+            prefetch: Vec::new(),
         }
+    }
+
+    /// Whether it asks for the points nearest to one vector in the whole collection, and for nothing else.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.prefetch.is_empty() && matches!(self.query, Query::Nearest(_) | Query::NearestTo(_))
     }
 }
 
@@ -55,6 +81,88 @@ pub enum Query {
     Nearest(Vec<f32>),
     /// The points nearest to this point, which is not among them.
     NearestTo(PointId),
+    /// Points near to an example, and unlike one another.
+    Diverse(Diverse),
+    /// Points like some examples and unlike others.
+    Recommend(Recommend),
+    /// Points near to the target on the positive side of as many pairs as possible.
+    Discover(Example, Vec<ContextPair>),
+    /// Points on the positive sides of the pairs.
+    Context(Vec<ContextPair>),
+    /// What several prefetches found, made one list.
+    Fusion(Fusion),
+    /// Every point, in order of ids, with score 1.
+    Listed,
+}
+
+/// A vector, or the vector of a stored point, which then is no hit.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Example {
+    /// These elements.
+    Vector(Vec<f32>),
+    /// Those of this point.
+    Point(PointId),
+}
+
+/// Hits chosen one after the other by maximal marginal relevance: near to an example, far from those chosen before.
+///
+/// Carbonell and Goldstein, "The use of MMR, diversity-based reranking", SIGIR 1998.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Diverse {
+    /// What hits are near to.
+    pub near: Example,
+    /// From 0, which is the nearest alone, to 1, which is unlike one another alone.
+    pub diversity: f32,
+    /// How many of the nearest points are chosen from; as many as hits are wanted unless given.
+    pub candidates: Option<usize>,
+}
+
+/// Examples of what is wanted and what is not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recommend {
+    /// Hits are like these.
+    pub positive: Vec<Example>,
+    /// Hits are unlike these.
+    pub negative: Vec<Example>,
+    /// How examples make a score.
+    pub strategy: Strategy,
+}
+
+/// How examples make a score.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// The comparison with twice the mean of the positive less the mean of the negative examples.
+    #[default]
+    AverageVector,
+    /// The comparison with the best example, negated if that is a negative one, between -1 and 1.
+    BestScore,
+    /// The sum of the comparisons with positive less that with negative examples.
+    SumScores,
+}
+
+/// An example of what is wanted beside one of what is not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContextPair {
+    /// Hits are nearer to this.
+    pub positive: Example,
+    /// Hits are farther from this.
+    pub negative: Example,
+}
+
+/// How several lists of hits become one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fusion {
+    /// Reciprocal ranks, added: `1 / ((place + 1) / weight + k - 1)`, places counted from 0.
+    ///
+    /// After Cormack, Clarke and Buettcher, "Reciprocal rank fusion", SIGIR 2009.
+    ReciprocalRank {
+        /// How little the first places stand out.
+        k: usize,
+        /// One per prefetch, or none for 1 each.
+        weights: Vec<f32>,
+    },
+    /// Scores of each list, moved and scaled so that three standard deviations about their mean become 0 to 1, added.
+    ScoreDistribution,
 }
 
 /// What a search found.

@@ -22,8 +22,8 @@ pub(crate) struct Target<'a> {
     pub(crate) distance: Distance,
     /// At unit length for `Cosine`.
     pub(crate) query: &'a [f32],
-    /// A slot that is never a candidate: the point the search starts from.
-    pub(crate) excluded: Option<u32>,
+    /// Slots that are never candidates: the points the search starts from.
+    pub(crate) excluded: &'a [u32],
 }
 
 /// Buffers of one chunk's results, kept between searches.
@@ -60,7 +60,7 @@ pub(crate) fn scan(
         for (position, &rank) in ranks.iter().enumerate() {
             if may_enter(rank, bound) && candidates.contains(position) {
                 let slot = layout.slot(number, position);
-                if target.excluded != Some(slot) {
+                if !target.excluded.contains(&slot) {
                     let rank = if is_optimistic {
                         comparison.rescore(rows, position, stats)
                     } else {

@@ -17,6 +17,7 @@ mod envelope;
 mod filter;
 mod ids;
 mod matching;
+mod one_or_many;
 mod output;
 mod params;
 mod parse;

@@ -1,6 +1,6 @@
 //! Points as answers carry them.
 
-use omendb_engine::{Hit, Payload, PointId, Record, Vectors};
+use omendb_engine::{Hit, Record};
 use serde::Serialize;
 
 use super::ids::Id;
@@ -51,26 +51,12 @@ impl<'a> ScoredJson<'a> {
             payload,
             vectors,
         } = hit;
-        Self::new((*id, *score, version), payload.as_ref(), vectors.as_ref())
-    }
-
-    /// A point listed without a query: its score is zero, as in the dialect.
-    pub(crate) fn listed(record: &'a Record, version: u64) -> Self {
-        let Record { id, payload, vectors } = record;
-        Self::new((*id, 0.0, version), payload.as_ref(), vectors.as_ref())
-    }
-
-    fn new(
-        (id, score, version): (PointId, f32, u64),
-        payload: Option<&'a Payload>,
-        vectors: Option<&'a Vectors>,
-    ) -> Self {
         Self {
-            id: Id(id),
+            id: Id(*id),
             version,
-            score,
-            payload: payload.map(PayloadJson),
-            vector: vectors.map(VectorsJson),
+            score: *score,
+            payload: payload.as_ref().map(PayloadJson),
+            vector: vectors.as_ref().map(VectorsJson),
         }
     }
 }

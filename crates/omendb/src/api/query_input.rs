@@ -1,19 +1,26 @@
-//! What a query of the dialect asks for: the neighbours of a vector or of a stored point.
+//! What a query of the dialect asks for: the neighbours of a vector or of a stored point, points like some examples, or
+//! one list out of several.
 
 use std::fmt;
 
-use omendb_engine::{PointId, Query, Uuid};
-use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
+use omendb_engine::{ContextPair, Diverse, Example, Fusion, PointId, Query, Recommend, Strategy, Uuid};
+use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::vectors::components;
+use super::one_or_many::OneOrMany;
+use super::vectors::{Component, components};
 
-/// `[..]`, an id, or either of them in `{"nearest": ..}`.
+/// What is asked for: [`Query`], read from a vector, an id, or an object named by its kind.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct QueryInput(pub(crate) Query);
 
 /// A vector or an id.
-struct VectorInput(Query);
+struct VectorInput(Example);
+
+/// Reciprocal rank fusion reads `k` as this unless told otherwise, as in the dialect.
+const DEFAULT_RANKING_CONSTANT: usize = 2;
+/// As in the dialect.
+const DEFAULT_DIVERSITY: f32 = 0.5;
 
 struct VectorInputVisitor;
 
@@ -21,21 +28,22 @@ impl<'de> Visitor<'de> for VectorInputVisitor {
     type Value = VectorInput;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .write_str("a list of numbers, a point id (an unsigned integer or a UUID) or `{\"nearest\": ..}`")
+        formatter.write_str(
+            "a list of numbers, a point id (an unsigned integer or a UUID) or an object with the kind of query",
+        )
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<VectorInput, A::Error> {
-        components(list).map(|vector| VectorInput(Query::Nearest(vector)))
+        components(list).map(|vector| VectorInput(Example::Vector(vector)))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<VectorInput, E> {
-        Ok(VectorInput(Query::NearestTo(PointId::Number(number))))
+        Ok(VectorInput(Example::Point(PointId::Number(number))))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<VectorInput, E> {
         match text.parse::<Uuid>() {
-            Ok(uuid) => Ok(VectorInput(Query::NearestTo(PointId::Uuid(uuid)))),
+            Ok(uuid) => Ok(VectorInput(Example::Point(PointId::Uuid(uuid)))),
             Err(_) => Err(E::invalid_value(Unexpected::Str(text), &self)),
         }
     }
@@ -44,6 +52,137 @@ impl<'de> Visitor<'de> for VectorInputVisitor {
 impl<'de> Deserialize<'de> for VectorInput {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(VectorInputVisitor)
+    }
+}
+
+impl From<VectorInput> for QueryInput {
+    fn from(VectorInput(example): VectorInput) -> Self {
+        Self(match example {
+            Example::Vector(vector) => Query::Nearest(vector),
+            Example::Point(id) => Query::NearestTo(id),
+        })
+    }
+}
+
+/// How hits are kept apart.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MmrBody {
+    diversity: Option<Component>,
+    candidates_limit: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecommendBody {
+    positive: Option<Vec<VectorInput>>,
+    negative: Option<Vec<VectorInput>>,
+    strategy: Option<StrategyName>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StrategyName {
+    AverageVector,
+    BestScore,
+    SumScores,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PairBody {
+    positive: VectorInput,
+    negative: VectorInput,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DiscoverBody {
+    target: VectorInput,
+    context: OneOrMany<PairBody>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FusionName {
+    Rrf,
+    Dbsf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RrfBody {
+    k: Option<usize>,
+    weights: Option<Vec<Component>>,
+}
+
+fn examples(inputs: Option<Vec<VectorInput>>) -> Vec<Example> {
+    let inputs = inputs.unwrap_or_default().into_iter();
+    inputs.map(|VectorInput(example)| example).collect()
+}
+
+fn pairs(OneOrMany(pairs): OneOrMany<PairBody>) -> Vec<ContextPair> {
+    let pair = |pair: PairBody| ContextPair {
+        positive: pair.positive.0,
+        negative: pair.negative.0,
+    };
+    pairs.into_iter().map(pair).collect()
+}
+
+impl From<RecommendBody> for Query {
+    fn from(body: RecommendBody) -> Self {
+        let RecommendBody {
+            positive,
+            negative,
+            strategy,
+        } = body;
+        Self::Recommend(Recommend {
+            positive: examples(positive),
+            negative: examples(negative),
+            strategy: match strategy {
+                None | Some(StrategyName::AverageVector) => Strategy::AverageVector,
+                Some(StrategyName::BestScore) => Strategy::BestScore,
+                Some(StrategyName::SumScores) => Strategy::SumScores,
+            },
+        })
+    }
+}
+
+impl From<FusionName> for Fusion {
+    fn from(name: FusionName) -> Self {
+        match name {
+            FusionName::Rrf => Self::ReciprocalRank {
+                k: DEFAULT_RANKING_CONSTANT,
+                weights: Vec::new(),
+            },
+            FusionName::Dbsf => Self::ScoreDistribution,
+        }
+    }
+}
+
+impl From<RrfBody> for Fusion {
+    fn from(body: RrfBody) -> Self {
+        let RrfBody { k, weights } = body;
+        let weights = weights.unwrap_or_default().into_iter();
+        Self::ReciprocalRank {
+            k: k.unwrap_or(DEFAULT_RANKING_CONSTANT),
+            weights: weights.map(|Component(weight)| weight).collect(),
+        }
+    }
+}
+
+/// `nearest`, with or without `mmr`.
+fn nearest(input: VectorInput, mmr: Option<MmrBody>) -> Query {
+    match mmr {
+        None => QueryInput::from(input).0,
+        Some(MmrBody {
+            diversity,
+            candidates_limit,
+        }) => Query::Diverse(Diverse {
+            near: input.0,
+            diversity: diversity.map_or(DEFAULT_DIVERSITY, |Component(diversity)| diversity),
+            candidates: candidates_limit,
+        }),
     }
 }
 
@@ -69,33 +208,49 @@ impl<'de> Deserialize<'de> for QueryInput {
                 VectorInputVisitor.visit_str(text).map(QueryInput::from)
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<QueryInput, A::Error> {
-                let mut nearest = None;
-                while let Some(key) = map.next_key::<String>()? {
-                    match key.as_str() {
-                        "nearest" => nearest = Some(map.next_value::<VectorInput>()?),
-                        "mmr" if map.next_value::<Option<IgnoredAny>>()?.is_none() => {}
-                        _ => return Err(unsupported(&key)),
-                    }
-                }
-                nearest
-                    .map(QueryInput::from)
-                    .ok_or_else(|| Error::missing_field("nearest"))
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<QueryInput, A::Error> {
+                by_kind(map).map(QueryInput)
             }
         }
         deserializer.deserialize_any(QueryVisitor)
     }
 }
 
-impl From<VectorInput> for QueryInput {
-    fn from(VectorInput(query): VectorInput) -> Self {
-        Self(query)
+/// An object whose only field is the kind of query, but for `mmr`, which stands beside `nearest`.
+fn by_kind<'de, A: MapAccess<'de>>(mut map: A) -> Result<Query, A::Error> {
+    let (mut query, mut near, mut mmr) = (None, None, None);
+    while let Some(kind) = map.next_key::<String>()? {
+        if query.is_some() || (near.is_some() && kind != "mmr") {
+            return Err(Error::custom(format_args!(
+                "`{kind}` beside another kind of query"
+            )));
+        }
+        match kind.as_str() {
+            "nearest" => near = Some(map.next_value::<VectorInput>()?),
+            "mmr" => mmr = map.next_value::<Option<MmrBody>>()?,
+            "recommend" => query = Some(Query::from(map.next_value::<RecommendBody>()?)),
+            "discover" => {
+                let DiscoverBody { target, context } = map.next_value()?;
+                query = Some(Query::Discover(target.0, pairs(context)));
+            }
+            "context" => query = Some(Query::Context(pairs(map.next_value()?))),
+            "fusion" => query = Some(Query::Fusion(map.next_value::<FusionName>()?.into())),
+            "rrf" => query = Some(Query::Fusion(map.next_value::<RrfBody>()?.into())),
+            _ => return Err(unsupported(&kind)),
+        }
+    }
+    match (query, near) {
+        (None, Some(near)) => Ok(nearest(near, mmr)),
+        (Some(_), None) if mmr.is_some() => Err(Error::custom("`mmr` beside another kind than `nearest`")),
+        (Some(query), _) => Ok(query),
+        (None, None) => Err(Error::missing_field("nearest")),
     }
 }
 
 fn unsupported<E: Error>(kind: &str) -> E {
     E::custom(format_args!(
-        "`{kind}` queries are not supported by this server, only `nearest`"
+        "`{kind}` queries are not supported by this server, only `nearest`, `recommend`, `discover`, `context`, `fusion` \
+         and `rrf`"
     ))
 }
 
@@ -124,14 +279,80 @@ mod tests {
     }
 
     #[test]
+    fn queries_go_by_examples() {
+        let (vector, point) = (Example::Vector(vec![1.0]), Example::Point(2.into()));
+        let pair = |positive: &Example, negative: &Example| ContextPair {
+            positive: positive.clone(),
+            negative: negative.clone(),
+        };
+        let recommend = |strategy| {
+            Query::Recommend(Recommend {
+                positive: vec![vector.clone(), point.clone()],
+                negative: Vec::new(),
+                strategy,
+            })
+        };
+        check(
+            r#"{"recommend":{"positive":[[1],2]}}"#,
+            Ok(recommend(Strategy::AverageVector)),
+        );
+        check(
+            r#"{"recommend":{"positive":[[1],2],"negative":null,"strategy":"best_score"}}"#,
+            Ok(recommend(Strategy::BestScore)),
+        );
+        check(
+            r#"{"discover":{"target":2,"context":{"positive":[1],"negative":2}}}"#,
+            Ok(Query::Discover(point.clone(), vec![pair(&vector, &point)])),
+        );
+        check(
+            r#"{"context":[{"positive":2,"negative":[1]}]}"#,
+            Ok(Query::Context(vec![pair(&point, &vector)])),
+        );
+        check(
+            r#"{"nearest":2,"mmr":{"diversity":0.25,"candidates_limit":30}}"#,
+            Ok(Query::Diverse(Diverse {
+                near: point.clone(),
+                diversity: 0.25,
+                candidates: Some(30),
+            })),
+        );
+    }
+
+    #[test]
+    fn queries_fuse_prefetches() {
+        let ranks = |k, weights| Query::Fusion(Fusion::ReciprocalRank { k, weights });
+        check(r#"{"fusion":"rrf"}"#, Ok(ranks(2, Vec::new())));
+        check(
+            r#"{"fusion":"dbsf"}"#,
+            Ok(Query::Fusion(Fusion::ScoreDistribution)),
+        );
+        check(r#"{"rrf":{}}"#, Ok(ranks(2, Vec::new())));
+        check(
+            r#"{"rrf":{"k":60,"weights":[1,0.5]}}"#,
+            Ok(ranks(60, vec![1.0, 0.5])),
+        );
+        check(r#"{"fusion":"sum"}"#, Err("unknown variant `sum`"));
+    }
+
+    #[test]
     fn other_queries_are_refused_by_name() {
         check(
-            r#"{"recommend":{"positive":[1]}}"#,
-            Err("`recommend` queries are not supported"),
+            r#"{"formula":{"sum":[1]}}"#,
+            Err("`formula` queries are not supported"),
         );
-        check(r#"{"fusion":"rrf"}"#, Err("`fusion`"));
-        check(r#"{"nearest":[1],"mmr":{"diversity":0.5}}"#, Err("`mmr`"));
+        check(r#"{"order_by":"n"}"#, Err("`order_by`"));
+        check(r#"{"sample":"random"}"#, Err("`sample`"));
         check(r#"{"text":"cat","model":"m"}"#, Err("`text`"));
+        check(
+            r#"{"fusion":"rrf","nearest":[1]}"#,
+            Err("`nearest` beside another"),
+        );
+        check(r#"{"fusion":"rrf","mmr":{}}"#, Err("`mmr` beside another"));
+        check(r#"{"nearest":[1],"context":[]}"#, Err("`context` beside another"));
+        check(
+            r#"{"recommend":{"positive":[1],"by":2}}"#,
+            Err("unknown field `by`"),
+        );
         check(
             r#"{"nearest":{"indices":[1],"values":[1]}}"#,
             Err("expected a list of numbers"),

@@ -1,14 +1,14 @@
-//! The dialect's query: the points nearest to a vector or to a point, or a listing when nothing is asked for.
+//! The dialect's query, alone or in a batch: points ranked by vectors and examples, or listed when nothing is asked for,
+//! in the whole collection or among what prefetches found.
 
 use std::sync::Arc;
 
 use omendb_engine::config::UNNAMED;
-use omendb_engine::{
-    Collection, Filter, PayloadSelector, Query, Record, ScrollPage, SearchRequest, VectorSelector, Worker,
-};
+use omendb_engine::{Diverse, Fusion, Prefetch, Query, SearchRequest, SearchResponse, Worker};
 use serde::{Deserialize, Serialize};
 
 use super::filter::FilterJson;
+use super::one_or_many::OneOrMany;
 use super::output::ScoredJson;
 use super::params::check_read_params;
 use super::query_input::QueryInput;
@@ -36,11 +36,35 @@ struct QueryBody<'a> {
     params: Option<SearchParams<'a>>,
     filter: Option<FilterJson>,
     #[serde(borrow, default)]
-    prefetch: Raw<'a>,
+    prefetch: OneOrMany<PrefetchBody<'a>>,
     #[serde(borrow, default)]
     lookup_from: Raw<'a>,
     #[serde(borrow, default)]
     shard_key: Raw<'a>,
+}
+
+/// A search in front of another. Bodies are nested at most 128 levels deep, and so are these.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PrefetchBody<'a> {
+    query: Option<QueryInput>,
+    using: Option<String>,
+    limit: Option<usize>,
+    score_threshold: Option<Component>,
+    #[serde(borrow, default)]
+    params: Option<SearchParams<'a>>,
+    filter: Option<FilterJson>,
+    #[serde(borrow, default)]
+    prefetch: OneOrMany<Self>,
+    #[serde(borrow, default)]
+    lookup_from: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BatchBody<'a> {
+    #[serde(borrow)]
+    searches: Vec<QueryBody<'a>>,
 }
 
 /// How a search is run. `quantization` and `acorn` tune what does not exist here and have no effect on exact results.
@@ -94,57 +118,93 @@ pub async fn query(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
     let clock = app.clock.clone();
-    let work = move |worker: &mut Worker| match question(&body)? {
-        Question::Search(request) => {
-            let response = worker.search(&collection, &request)?;
-            let version = response.stats.sequence;
-            let points = response
-                .hits
-                .iter()
-                .map(|hit| ScoredJson::hit(hit, version))
-                .collect();
-            envelope::ok(&QueryResult { points }, clock.now().since(started))
-        }
-        Question::List(request) => {
-            let version = collection.info().sequence;
-            let records = list(&collection, &request)?;
-            let points = records
-                .iter()
-                .map(|record| ScoredJson::listed(record, version))
-                .collect();
-            envelope::ok(&QueryResult { points }, clock.now().since(started))
-        }
+    let work = move |worker: &mut Worker| {
+        let request = search_request(parse::body(&body)?)?;
+        let response = worker.search(&collection, &request)?;
+        envelope::ok(&QueryResult::from(&response), clock.now().since(started))
     };
     app.slots.run(work).await?
 }
 
-/// What a body asks for.
-#[derive(Debug)]
-enum Question {
-    /// The nearest points.
-    Search(SearchRequest),
-    /// No query at all: points in order of ids.
-    List(Listing),
+/// `POST /collections/{collection}/points/query/batch`: several queries on one snapshot of the collection.
+///
+/// # Errors
+/// As for [`query`], when one of them is wrong.
+pub async fn query_batch(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
+    let started = app.clock.now();
+    check_read_params(call)?;
+    let collection = app.engine.collection(call.collection()?)?;
+    let body = call.read_body().await?;
+    let clock = app.clock.clone();
+    let work = move |worker: &mut Worker| {
+        let responses = worker.search_batch(&collection, &batch(&body)?)?;
+        let results: Vec<_> = responses.iter().map(QueryResult::from).collect();
+        envelope::ok(&results, clock.now().since(started))
+    };
+    app.slots.run(work).await?
 }
 
-/// A page of points in order of ids.
-#[derive(Debug)]
-struct Listing {
-    offset: usize,
-    limit: usize,
-    filter: Option<Arc<Filter>>,
-    with_payload: PayloadSelector,
-    with_vector: VectorSelector,
+/// Reads the body of a batch.
+fn batch(bytes: &[u8]) -> Result<Vec<SearchRequest>, ApiError> {
+    let BatchBody { searches } = parse::body(bytes)?;
+    let request = |(number, search)| {
+        search_request(search)
+            .map_err(|error| ApiError::new(error.status(), format!("searches[{number}].{}", error.message())))
+    };
+    searches.into_iter().enumerate().map(request).collect()
 }
 
-/// Reads the body of a query.
-fn question(bytes: &[u8]) -> Result<Question, ApiError> {
-    let body: QueryBody<'_> = parse::body(bytes)?;
-    let params = body.params.unwrap_or_default();
+impl<'a> From<&'a SearchResponse> for QueryResult<'a> {
+    fn from(response: &'a SearchResponse) -> Self {
+        let version = response.stats.sequence;
+        let hits = response.hits.iter();
+        Self {
+            points: hits.map(|hit| ScoredJson::hit(hit, version)).collect(),
+        }
+    }
+}
+
+/// Checks the body of a query.
+fn search_request(body: QueryBody<'_>) -> Result<SearchRequest, ApiError> {
+    refuse(&[("lookup_from", body.lookup_from), ("shard_key", body.shard_key)])?;
+    let (exact, ef) = search_params(body.params)?;
+    let limit = parse::at_least_one("limit", body.limit.unwrap_or(DEFAULT_LIMIT))?;
+    Ok(SearchRequest {
+        using: body.using.unwrap_or_else(|| UNNAMED.to_owned()),
+        query: checked_query(body.query)?,
+        limit,
+        offset: body.offset.unwrap_or(0),
+        score_threshold: body.score_threshold.map(|Component(score)| score),
+        with_payload: payload_selector(body.with_payload.unwrap_or(WithPayload::Flag(false)))?,
+        with_vector: vector_selector(body.with_vector),
+        exact,
+        ef,
+        filter: filter::filter(body.filter)?,
+        prefetch: prefetches(body.prefetch)?,
+    })
+}
+
+fn prefetches(OneOrMany(bodies): OneOrMany<PrefetchBody<'_>>) -> Result<Vec<Prefetch>, ApiError> {
+    bodies.into_iter().map(prefetch).collect()
+}
+
+fn prefetch(body: PrefetchBody<'_>) -> Result<Prefetch, ApiError> {
+    refuse(&[("prefetch.lookup_from", body.lookup_from)])?;
+    let _ = search_params(body.params)?;
+    Ok(Prefetch {
+        using: body.using.unwrap_or_else(|| UNNAMED.to_owned()),
+        query: checked_query(body.query)?,
+        limit: parse::at_least_one("prefetch.limit", body.limit.unwrap_or(DEFAULT_LIMIT))?,
+        score_threshold: body.score_threshold.map(|Component(score)| score),
+        filter: filter::filter(body.filter)?,
+        prefetch: prefetches(body.prefetch)?,
+    })
+}
+
+/// Whether the search is to be exact, and how many candidates it is to keep.
+fn search_params(params: Option<SearchParams<'_>>) -> Result<(bool, Option<usize>), ApiError> {
+    let params = params.unwrap_or_default();
     refuse(&[
-        ("prefetch", body.prefetch),
-        ("lookup_from", body.lookup_from),
-        ("shard_key", body.shard_key),
         ("params.indexed_only", params.indexed_only),
         ("params.idf", params.idf),
     ])?;
@@ -152,80 +212,48 @@ fn question(bytes: &[u8]) -> Result<Question, ApiError> {
         .hnsw_ef
         .map(|ef| parse::at_least_one("params.hnsw_ef", ef))
         .transpose()?;
-    let limit = parse::at_least_one("limit", body.limit.unwrap_or(DEFAULT_LIMIT))?;
-    let offset = body.offset.unwrap_or(0);
-    let with_payload = payload_selector(body.with_payload.unwrap_or(WithPayload::Flag(false)))?;
-    let with_vector = vector_selector(body.with_vector);
-    let filter = filter::filter(body.filter)?;
-    let Some(QueryInput(query)) = body.query else {
-        return Ok(Question::List(Listing {
-            offset,
-            limit,
-            filter,
-            with_payload,
-            with_vector,
-        }));
-    };
-    if query == Query::Nearest(Vec::new()) {
-        return Err(ApiError::bad_request("query: empty vector `[]`"));
-    }
-    Ok(Question::Search(SearchRequest {
-        using: body.using.unwrap_or_else(|| UNNAMED.to_owned()),
-        query,
-        offset,
-        score_threshold: body.score_threshold.map(|Component(score)| score),
-        with_payload,
-        with_vector,
-        exact: params.exact.unwrap_or(false),
-        ef,
-        filter,
-        ..SearchRequest::nearest(Vec::new(), limit)
-    }))
+    Ok((params.exact.unwrap_or(false), ef))
 }
 
-/// The listed points: a scroll that passes over the first `offset`.
-fn list(collection: &Collection, listing: &Listing) -> Result<Vec<Record>, ApiError> {
-    let Listing {
-        offset,
-        limit,
-        filter,
-        with_payload,
-        with_vector,
-    } = listing;
-    let skipped = ScrollPage {
-        offset: None,
-        limit: *offset,
-        filter: filter.as_deref(),
-        with_payload: &PayloadSelector::None,
-        with_vector: &VectorSelector::None,
+/// What is asked for; points are listed when nothing is.
+fn checked_query(input: Option<QueryInput>) -> Result<Query, ApiError> {
+    let Some(QueryInput(query)) = input else {
+        return Ok(Query::Listed);
     };
-    let first = match offset {
-        0 => None,
-        _ => match collection.scroll_page(&skipped)? {
-            (_, Some(first)) => Some(first),
-            (_, None) => return Ok(Vec::new()),
-        },
-    };
-    let page = ScrollPage {
-        offset: first,
-        limit: *limit,
-        with_payload,
-        with_vector,
-        ..skipped
-    };
-    Ok(collection.scroll_page(&page)?.0)
+    match &query {
+        Query::Nearest(vector) if vector.is_empty() => {
+            return Err(ApiError::bad_request("query: empty vector `[]`"));
+        }
+        Query::Diverse(Diverse { diversity, .. }) if !(0.0..=1.0).contains(diversity) => {
+            return Err(ApiError::unprocessable(format!(
+                "query.mmr.diversity: `{diversity}` is not from 0 to 1"
+            )));
+        }
+        Query::Fusion(Fusion::ReciprocalRank { k, .. }) => {
+            parse::at_least_one("query.rrf.k", *k)?;
+        }
+        Query::Nearest(_)
+        | Query::NearestTo(_)
+        | Query::Diverse(_)
+        | Query::Recommend(_)
+        | Query::Discover(..)
+        | Query::Context(_)
+        | Query::Fusion(_)
+        | Query::Listed => {}
+    }
+    Ok(query)
 }
 
 #[cfg(test)]
 mod tests {
-    use omendb_engine::PointId;
+    use omendb_engine::{PayloadSelector, PointId, VectorSelector};
 
     use super::*;
 
     #[track_caller]
     fn check(json: &str, expected: Result<SearchRequest, (u16, &str)>) {
-        match (question(json.as_bytes()), expected) {
-            (Ok(Question::Search(request)), Ok(expected)) => assert_eq!(request, expected, "{json}"),
+        match (parse::body(json.as_bytes()).and_then(search_request), expected) {
+            (Ok(request), Ok(expected)) => assert_eq!(request, expected, "{json}"),
             (Err(error), Err((status, part))) => {
                 assert_eq!(error.status(), status, "{json}: {}", error.message());
                 assert!(error.message().contains(part), "{json}: {}", error.message());
@@ -261,18 +289,53 @@ mod tests {
 
     #[test]
     fn without_a_query_points_are_listed() {
-        let listing = question(br#"{"limit":3,"offset":1}"#);
-        assert!(
-            matches!(
-                listing,
-                Ok(Question::List(Listing {
-                    offset: 1,
-                    limit: 3,
-                    ..
-                }))
-            ),
-            "{listing:?}"
+        let listed = SearchRequest {
+            query: Query::Listed,
+            offset: 1,
+            ..SearchRequest::nearest(Vec::new(), 3)
+        };
+        check(r#"{"limit":3,"offset":1}"#, Ok(listed));
+    }
+
+    #[test]
+    fn prefetches_stand_in_front_of_a_query() {
+        let inner = |query, limit| Prefetch {
+            using: UNNAMED.to_owned(),
+            query,
+            limit,
+            score_threshold: None,
+            filter: None,
+            prefetch: Vec::new(),
+        };
+        let nearest = Query::Nearest(vec![1.0]);
+        let one = |prefetch| SearchRequest {
+            prefetch: vec![prefetch],
+            ..SearchRequest::nearest(vec![1.0], DEFAULT_LIMIT)
+        };
+        check(
+            r#"{"query":[1],"prefetch":{"query":[1],"limit":3}}"#,
+            Ok(one(inner(nearest.clone(), 3))),
         );
+        let nested = Prefetch {
+            score_threshold: Some(0.5),
+            prefetch: vec![inner(Query::Listed, 7), inner(nearest.clone(), DEFAULT_LIMIT)],
+            ..inner(nearest, 4)
+        };
+        check(
+            r#"{"query":[1],"prefetch":[{"query":[1],"limit":4,"score_threshold":0.5,
+                "prefetch":[{"limit":7},{"query":[1],"params":{"exact":true}}]}]}"#,
+            Ok(one(nested)),
+        );
+    }
+
+    #[test]
+    fn a_batch_says_which_search_is_wrong() {
+        let error = |json: &str| batch(json.as_bytes()).expect_err("wrong").message().to_owned();
+        let both = batch(br#"{"searches":[{"query":[1]},{}]}"#).map(|searches| searches.len());
+        assert_eq!(both.ok(), Some(2));
+        assert!(error(r#"{"searches":[{},{"limit":0}]}"#).starts_with("searches[1].limit: `0`"));
+        assert!(error(r#"{"searches":[{"limit":"x"}]}"#).contains("searches[0].limit: invalid type"));
+        assert!(error("{}").contains("missing field `searches`"));
     }
 
     #[test]
@@ -312,7 +375,14 @@ mod tests {
             &with(r#""filter":{"must":[{"key":"a"}]}"#),
             Err((400, "filter.must[0]: a key without a test")),
         );
-        check(&with(r#""prefetch":{"limit":3}"#), Err((422, "prefetch")));
+        check(
+            &with(r#""prefetch":{"limit":0}"#),
+            Err((422, "prefetch.limit: `0`")),
+        );
+        check(
+            &with(r#""prefetch":[{"lookup_from":{"collection":"b"}}]"#),
+            Err((422, "prefetch.lookup_from")),
+        );
         check(
             &with(r#""lookup_from":{"collection":"b"}"#),
             Err((422, "lookup_from")),
@@ -327,6 +397,11 @@ mod tests {
             r#"{"query":{"nearest":[]}}"#,
             Err((400, "query: empty vector `[]`")),
         );
-        check(r#"{"query":{"fusion":"rrf"}}"#, Err((400, "query: `fusion`")));
+        check(
+            r#"{"query":{"nearest":[1],"mmr":{"diversity":1.5}}}"#,
+            Err((422, "query.mmr.diversity: `1.5`")),
+        );
+        check(r#"{"query":{"rrf":{"k":0}}}"#, Err((422, "query.rrf.k: `0`")));
+        check(r#"{"query":{"formula":1}}"#, Err((400, "query: `formula`")));
     }
 }

@@ -208,9 +208,59 @@ const CASES: &[Case<'_>] = &[
     (
         "POST",
         QUERY,
-        r#"{"query":[1,2,3,4],"prefetch":{"limit":3}}"#,
+        r#"{"query":[1,2,3,4],"prefetch":{"lookup_from":{"collection":"d"}}}"#,
         422,
-        &["prefetch", "limit"],
+        &["prefetch.lookup_from", "collection"],
+    ),
+    (
+        "POST",
+        QUERY,
+        r#"{"query":{"sample":"random"}}"#,
+        400,
+        &["sample"],
+    ),
+    // Queries that ask for nothing that can be found.
+    (
+        "POST",
+        QUERY,
+        r#"{"query":{"fusion":"rrf"}}"#,
+        400,
+        &["fusion", "prefetch"],
+    ),
+    (
+        "POST",
+        QUERY,
+        r#"{"query":{"rrf":{"weights":[1]}},"prefetch":[{},{}]}"#,
+        400,
+        &["rrf", "1 weights", "2 prefetches"],
+    ),
+    (
+        "POST",
+        QUERY,
+        r#"{"query":{"recommend":{"negative":[1]}}}"#,
+        400,
+        &["recommend", "positive"],
+    ),
+    (
+        "POST",
+        QUERY,
+        r#"{"query":{"recommend":{"positive":[777]}}}"#,
+        404,
+        &["777"],
+    ),
+    (
+        "POST",
+        QUERY,
+        r#"{"query":{"nearest":[1,2,3,4],"mmr":{"diversity":2}}}"#,
+        422,
+        &["diversity", "2"],
+    ),
+    (
+        "POST",
+        "/collections/c/points/query/batch",
+        r#"{"searches":[{"query":[1,2,3,4]},{"query":[1,2,3,4],"limit":0}]}"#,
+        422,
+        &["searches[1].limit", "0"],
     ),
     // Filters that are none.
     (

@@ -106,6 +106,10 @@ fn exercise(server: &Server, admin: &str) -> Vec<Page> {
     let filter = json!({"must_not": {"has_id": (0..500).collect::<Vec<u64>>()}});
     let filtered = json!({"query": vec![1; DIMENSION as usize], "filter": filter});
     client.post("/collections/main/points/query", &filtered).result();
+    let batch = json!({"searches": [&filtered, {"limit": 1}]});
+    client
+        .post("/collections/main/points/query/batch", &batch)
+        .result();
     let wrong = client.post("/collections/main/points/query", &json!({"query": [1]}));
     assert_eq!(wrong.status, 400);
     refused_callers(server, &mut client);

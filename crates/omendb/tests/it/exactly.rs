@@ -12,6 +12,7 @@ const DETERMINED: &[&str] = &[
     "omendb_auth_token_validations_total",
     "omendb_connection_pool_rejected_total",
     "omendb_engine_batch_points",
+    "omendb_engine_batch_queries",
     "omendb_engine_bytes_touched_total",
     "omendb_engine_distance_computations_total",
     "omendb_engine_filter_rejected_total",

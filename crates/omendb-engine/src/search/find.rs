@@ -1,0 +1,366 @@
+//! Finding the hits of a query and of the prefetches in front of it, on one version of a collection.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use omendb_distance::Distance;
+use omendb_metrics::Timestamp;
+
+use crate::filter::{Condition, Filter, Subject as Tested, select};
+use crate::payload_index::{Indexes, Selection};
+use crate::search::diverse::diversify;
+use crate::search::filtered::{FilteredScan, Question};
+use crate::search::fusion::fuse;
+use crate::search::objective::{Examples, Formula, Objective};
+use crate::search::request::{Diverse, Fusion, Prefetch, Query};
+use crate::search::scan::{Comparison, Scratch, Target, scan};
+use crate::search::top_k::{Candidate, TopK};
+use crate::search::{Searcher, check_depth};
+use crate::state::State;
+use crate::{CollectionConfig, Error, Plan, PointId, SearchStats, limits};
+
+/// What is searched: one version of a collection.
+pub(crate) type Subject<'a> = (&'a CollectionConfig, &'a State, &'a Indexes);
+
+/// A point with its score in the user's terms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) slot: u32,
+    pub(crate) id: PointId,
+    pub(crate) score: f32,
+}
+
+/// The score of a point that nothing was compared with, as in the dialect.
+const LISTED: f32 = 1.0;
+
+/// A query or one of its prefetches.
+#[derive(Clone, Debug)]
+pub(crate) struct Level<'a> {
+    pub(crate) using: &'a str,
+    pub(crate) query: &'a Query,
+    /// Hits to find.
+    pub(crate) depth: usize,
+    pub(crate) score_threshold: Option<f32>,
+    /// Its own filter and those of the queries that it is in front of.
+    pub(crate) filter: Option<Arc<Filter>>,
+    pub(crate) prefetch: &'a [Prefetch],
+}
+
+/// Refuses prefetches beyond their limits; returns how many there are.
+pub(crate) fn check_prefetches(query: &Query, prefetch: &[Prefetch]) -> Result<usize, Error> {
+    if let Query::Fusion(fusion) = query {
+        check_fusion(fusion, prefetch.len())?;
+    }
+    let mut count = prefetch.len();
+    for inner in prefetch {
+        check_depth(inner.limit, 0)?;
+        inner.filter.as_deref().map_or(Ok(()), Filter::check)?;
+        count += check_prefetches(&inner.query, &inner.prefetch)?;
+    }
+    if count > limits::MAX_PREFETCHES {
+        let most = limits::MAX_PREFETCHES;
+        return Err(Error::invalid(format!(
+            "prefetch: {count} of them, more than {most}"
+        )));
+    }
+    Ok(count)
+}
+
+fn check_fusion(fusion: &Fusion, lists: usize) -> Result<(), Error> {
+    if lists == 0 {
+        return Err(Error::invalid("fusion: there is no prefetch to fuse"));
+    }
+    match fusion {
+        Fusion::ReciprocalRank { weights, .. } if !weights.is_empty() && weights.len() != lists => {
+            let count = weights.len();
+            Err(Error::invalid(format!(
+                "rrf: {count} weights for {lists} prefetches"
+            )))
+        }
+        Fusion::ReciprocalRank { .. } | Fusion::ScoreDistribution => Ok(()),
+    }
+}
+
+impl Searcher {
+    /// The best points of a level, best first. `begun` is when the time of the present stage began to count.
+    pub(crate) fn find(
+        &mut self,
+        subject: Subject<'_>,
+        level: &Level<'_>,
+        begun: &mut Timestamp,
+        stats: &mut SearchStats,
+    ) -> Result<Vec<Found>, Error> {
+        if level.prefetch.is_empty() {
+            return self.find_among(subject, level, None, (begun, stats));
+        }
+        let mut lists = Vec::with_capacity(level.prefetch.len());
+        for prefetch in level.prefetch {
+            let inner = Level {
+                using: &prefetch.using,
+                query: &prefetch.query,
+                depth: prefetch.limit,
+                score_threshold: prefetch.score_threshold,
+                filter: both(level.filter.as_ref(), prefetch.filter.as_ref()),
+                prefetch: &prefetch.prefetch,
+            };
+            lists.push(self.find(subject, &inner, begun, stats)?);
+        }
+        if let Query::Fusion(fusion) = level.query {
+            let mut fused = fuse(fusion, lists);
+            fused.retain(|found| level.score_threshold.is_none_or(|worst| found.score >= worst));
+            fused.truncate(level.depth);
+            return Ok(fused);
+        }
+        let slots: HashSet<u32> = lists.iter().flatten().map(|found| found.slot).collect();
+        self.find_among(subject, level, Some(&slots), (begun, stats))
+    }
+
+    /// The best points of a level, out of `slots` if they are given, which pass its filter then.
+    fn find_among(
+        &mut self,
+        subject: Subject<'_>,
+        level: &Level<'_>,
+        slots: Option<&HashSet<u32>>,
+        (begun, stats): (&mut Timestamp, &mut SearchStats),
+    ) -> Result<Vec<Found>, Error> {
+        let (config, state, _) = subject;
+        if *level.query == Query::Listed {
+            return Ok(list(state, level, slots));
+        }
+        let (column, vector) = config.vector(level.using)?;
+        let (objective, excluded) = Examples::new(state, column, vector.distance).objective(level.query)?;
+        let now = self.clock.now();
+        stats.prepare_ns += now.nanos_since(*begun);
+        *begun = now;
+        let depth = match level.query {
+            Query::Diverse(diverse) => check_diverse(diverse, level.depth)?,
+            Query::Nearest(_)
+            | Query::NearestTo(_)
+            | Query::Recommend(_)
+            | Query::Discover(..)
+            | Query::Context(_)
+            | Query::Fusion(_)
+            | Query::Listed => level.depth,
+        };
+        let filtered_before = stats.filter_ns;
+        let question = Ranking {
+            column,
+            objective: &objective,
+            excluded: &excluded,
+            depth,
+        };
+        let filter = level.filter.as_deref().filter(|filter| !filter.is_empty());
+        let candidates = match slots {
+            Some(slots) => self.rank_slots(state, &question, slots, stats),
+            None if objective.formula == Formula::Nearest => {
+                self.rank_nearest(subject, &question, filter, stats)
+            }
+            None => self.rank_all(subject, &question, filter, stats),
+        };
+        let mut found = scored(&objective, candidates, level.score_threshold);
+        if let Query::Diverse(Diverse { diversity, .. }) = level.query {
+            let wanted = (*diversity, level.depth);
+            found = diversify(self.kernels, (state, column), &objective, found, wanted);
+        }
+        let now = self.clock.now();
+        stats.scan_ns += now
+            .nanos_since(*begun)
+            .saturating_sub(stats.filter_ns - filtered_before);
+        *begun = now;
+        self.last = objective.vectors.into_iter().next().unwrap_or_default();
+        Ok(found)
+    }
+
+    fn rank_nearest(
+        &mut self,
+        (_, state, indexes): Subject<'_>,
+        ranking: &Ranking<'_>,
+        filter: Option<&Filter>,
+        stats: &mut SearchStats,
+    ) -> Vec<Candidate> {
+        let target = Target {
+            column: ranking.column,
+            distance: ranking.objective.distance,
+            query: &ranking.objective.vectors[0],
+            excluded: ranking.excluded,
+        };
+        let (ranks, dots) = (&mut self.scores, &mut self.dots);
+        let work = (Scratch { ranks, dots }, stats);
+        match filter {
+            None => scan(self.kernels, state, &target, ranking.depth, work),
+            Some(filter) => {
+                let question = Question {
+                    filter,
+                    selection: Selection::of(indexes, filter, state),
+                    k: ranking.depth,
+                };
+                let comparison = Comparison::new(self.kernels, state, &target, ranking.depth);
+                FilteredScan::new(&self.clock, state, comparison, work).run(question)
+            }
+        }
+    }
+
+    /// Ranks every point by several vectors: each row that passes is compared with all of them while it is close.
+    fn rank_all(
+        &mut self,
+        (_, state, indexes): Subject<'_>,
+        ranking: &Ranking<'_>,
+        filter: Option<&Filter>,
+        stats: &mut SearchStats,
+    ) -> Vec<Candidate> {
+        let mut selection = filter.and_then(|filter| Selection::of(indexes, filter, state));
+        stats.plan = match (&selection, filter) {
+            (Some(selection), _) => {
+                stats.filter_estimated = selection.estimate;
+                Plan::IndexedScan
+            }
+            (None, Some(_)) => Plan::FilteredScan,
+            (None, None) => Plan::Exact,
+        };
+        let mut top = TopK::new(
+            ranking.depth,
+            usize::try_from(state.ids.len()).unwrap_or(usize::MAX),
+        );
+        for (number, chunk) in state.chunks() {
+            let rows = chunk.column(ranking.column);
+            let mut candidates = chunk.alive.and(&rows.present);
+            if let Some(selection) = &mut selection {
+                candidates = selection.narrow(number, chunk, candidates);
+                stats.filter_candidates += candidates.count() as u64;
+            }
+            stats.chunks += 1;
+            for position in candidates.iter() {
+                let slot = state.layout.slot(number, position);
+                if ranking.excluded.contains(&slot) {
+                    continue;
+                }
+                if let Some(filter) = filter {
+                    stats.filter_checked += 1;
+                    if !Tested::point(&state.layout, chunk, position).passes(filter) {
+                        stats.filter_rejected += 1;
+                        continue;
+                    }
+                }
+                let work = (&mut self.scores, &mut *stats);
+                let rank = ranking.objective.rank(self.kernels, rows.slot(position), work);
+                top.offer(rank, chunk.id(position), slot);
+            }
+        }
+        stats.heap_pushes += top.pushes();
+        top.into_sorted()
+    }
+
+    fn rank_slots(
+        &mut self,
+        state: &State,
+        ranking: &Ranking<'_>,
+        slots: &HashSet<u32>,
+        stats: &mut SearchStats,
+    ) -> Vec<Candidate> {
+        let mut top = TopK::new(ranking.depth, slots.len());
+        for &slot in slots {
+            if let Some((chunk, position)) = state.locate(slot)
+                && let Some(row) = chunk.column(ranking.column).row(position)
+                && !ranking.excluded.contains(&slot)
+            {
+                let work = (&mut self.scores, &mut *stats);
+                let rank = ranking.objective.rank(self.kernels, row, work);
+                top.offer(rank, chunk.id(position), slot);
+            }
+        }
+        stats.heap_pushes += top.pushes();
+        top.into_sorted()
+    }
+}
+
+/// What points are ranked by.
+struct Ranking<'a> {
+    column: usize,
+    objective: &'a Objective,
+    excluded: &'a [u32],
+    depth: usize,
+}
+
+/// How many points a diverse query chooses from.
+fn check_diverse(diverse: &Diverse, depth: usize) -> Result<usize, Error> {
+    let Diverse {
+        near: _,
+        diversity,
+        candidates,
+    } = diverse;
+    if !(0.0..=1.0).contains(diversity) {
+        return Err(Error::invalid(format!(
+            "mmr: diversity {diversity} is not from 0 to 1"
+        )));
+    }
+    let (candidates, most) = (candidates.unwrap_or(depth), limits::MAX_DIVERSE_CANDIDATES);
+    if candidates > most {
+        return Err(Error::invalid(format!(
+            "mmr: {candidates} candidates, more than {most}"
+        )));
+    }
+    Ok(candidates)
+}
+
+/// The first points of a level in order of ids.
+fn list(state: &State, level: &Level<'_>, slots: Option<&HashSet<u32>>) -> Vec<Found> {
+    let listed = |slot: u32| {
+        let (chunk, position) = state.locate(slot)?;
+        let id = chunk.id(position);
+        Some(Found { slot, id, score: LISTED })
+    };
+    let Some(slots) = slots else {
+        let (slots, _) = select::page(state, level.filter.as_deref(), None, level.depth);
+        return slots.into_iter().filter_map(listed).collect();
+    };
+    let mut found: Vec<_> = slots.iter().copied().filter_map(listed).collect();
+    found.sort_unstable_by_key(|found| found.id);
+    found.truncate(level.depth);
+    found
+}
+
+/// Candidates as the user sees them, up to the first that is worse than `worst`.
+fn scored(objective: &Objective, candidates: Vec<Candidate>, worst: Option<f32>) -> Vec<Found> {
+    let is_plain = objective.formula == Formula::Nearest;
+    let distance = objective.distance;
+    let found = candidates.into_iter().map(|Candidate { rank, id, slot }| {
+        let score = if is_plain {
+            user_score(distance, rank)
+        } else {
+            rank.clamp(f32::MIN, f32::MAX)
+        };
+        Found { slot, id, score }
+    });
+    let is_rising = is_plain && !distance.higher_is_better();
+    found
+        .take_while(|found| {
+            worst.is_none_or(|worst| {
+                if is_rising {
+                    found.score <= worst
+                } else {
+                    found.score >= worst
+                }
+            })
+        })
+        .collect()
+}
+
+/// What the user sees of a rank. Sums that left the range of f32 are shown at its end, since JSON has no infinity.
+fn user_score(distance: Distance, rank: f32) -> f32 {
+    let raw = if distance.higher_is_better() { rank } else { -rank };
+    distance.score_from_raw(raw).clamp(f32::MIN, f32::MAX)
+}
+
+/// A filter that passes what both pass.
+fn both(outer: Option<&Arc<Filter>>, inner: Option<&Arc<Filter>>) -> Option<Arc<Filter>> {
+    match (outer, inner) {
+        (None, filter) | (filter, None) => filter.cloned(),
+        (Some(outer), Some(inner)) => {
+            let part = |filter: &Arc<Filter>| Condition::Filter(Filter::clone(filter));
+            Some(Arc::new(Filter {
+                must: vec![part(outer), part(inner)],
+                ..Filter::default()
+            }))
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! What a point's vector is compared with, and how the comparisons make its rank.
+
+use omendb_distance::{Distance, Kernels, normalize};
+
+use crate::search::no_point;
+use crate::search::request::{ContextPair, Example, Query, Recommend, Strategy};
+use crate::state::State;
+use crate::validation::{check_dimension, check_finite};
+use crate::{Error, PointId, SearchStats, limits};
+
+/// Vectors to compare with, of which all are prepared for the distance.
+#[derive(Debug)]
+pub(crate) struct Objective {
+    pub(crate) distance: Distance,
+    pub(crate) vectors: Vec<Vec<f32>>,
+    pub(crate) formula: Formula,
+}
+
+/// How comparisons with the vectors make a rank. A comparison is turned so that greater is better; that by `Euclid` is
+/// the square of the distance, negated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Formula {
+    /// The only comparison is the rank.
+    Nearest,
+    /// The best comparison, squeezed; negated if it is not with one of the first so many vectors.
+    Best { positive: usize },
+    /// Those with the first so many vectors are added, the others subtracted.
+    Sum { positive: usize },
+    /// How many pairs have the point on their positive side, less how many on the other, and the first, squeezed.
+    Discover,
+    /// What is missing to the positive side of each pair, squeezed.
+    Context,
+}
+
+/// The margin by which a point has to be on the positive side of a pair to lose nothing.
+const MARGIN: f32 = f32::EPSILON;
+
+/// `-1` to `1`.
+fn squeeze(comparison: f32) -> f32 {
+    if comparison.is_finite() {
+        comparison / (1.0 + comparison.abs())
+    } else {
+        comparison.clamp(-1.0, 1.0)
+    }
+}
+
+/// `0` to `1`.
+fn squeeze_to_half(comparison: f32) -> f32 {
+    0.5 * (squeeze(comparison) + 1.0)
+}
+
+impl Formula {
+    /// The rank of a point that compares like this.
+    fn rank(self, comparisons: &[f32]) -> f32 {
+        let best = |comparisons: &[f32]| comparisons.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum = |comparisons: &[f32]| comparisons.iter().sum::<f32>();
+        match self {
+            Self::Nearest => comparisons[0],
+            Self::Best { positive } => {
+                let (positive, negative) = comparisons.split_at(positive);
+                let (positive, negative) = (best(positive), best(negative));
+                if positive > negative {
+                    squeeze_to_half(positive)
+                } else {
+                    -squeeze_to_half(negative)
+                }
+            }
+            Self::Sum { positive } => {
+                let (positive, negative) = comparisons.split_at(positive);
+                sum(positive) - sum(negative)
+            }
+            Self::Discover => {
+                let side =
+                    |pair: &[f32]| f32::from(i8::from(pair[0] > pair[1]) - i8::from(pair[0] < pair[1]));
+                let sides: f32 = comparisons[1..].chunks_exact(2).map(side).sum();
+                sides + squeeze_to_half(comparisons[0])
+            }
+            Self::Context => {
+                let missing = |pair: &[f32]| squeeze((pair[0] - pair[1] - MARGIN).min(0.0));
+                comparisons.chunks_exact(2).map(missing).sum()
+            }
+        }
+    }
+}
+
+impl Objective {
+    /// The rank of a row; `comparisons` is a buffer.
+    pub(crate) fn rank(
+        &self,
+        kernels: &Kernels,
+        row: &[f32],
+        (comparisons, stats): (&mut Vec<f32>, &mut SearchStats),
+    ) -> f32 {
+        let sign = if self.distance.higher_is_better() {
+            1.0
+        } else {
+            -1.0
+        };
+        comparisons.clear();
+        comparisons.extend(
+            self.vectors
+                .iter()
+                .map(|vector| sign * kernels.raw(self.distance, vector, row)),
+        );
+        let count = self.vectors.len() as u64;
+        stats.distance_computations += count;
+        stats.elements += count * row.len() as u64;
+        stats.elements_in_full_vectors += count * kernels.elements_in_full_vectors(row.len()) as u64;
+        // The row is read once; the examples stay close.
+        stats.bytes_touched += size_of_val(row) as u64;
+        self.formula.rank(comparisons)
+    }
+}
+
+/// Reads the examples of a query out of a state.
+pub(crate) struct Examples<'a> {
+    state: &'a State,
+    column: usize,
+    distance: Distance,
+    /// The slots of the points among them, which are no hits.
+    excluded: Vec<u32>,
+}
+
+impl<'a> Examples<'a> {
+    pub(crate) fn new(state: &'a State, column: usize, distance: Distance) -> Self {
+        Self {
+            state,
+            column,
+            distance,
+            excluded: Vec::new(),
+        }
+    }
+
+    /// What a query that compares vectors is after, and the slots that are no hits.
+    ///
+    /// # Errors
+    /// For unknown points, wrong vectors, and examples that are too few or too many; for a query that compares none.
+    pub(crate) fn objective(mut self, query: &Query) -> Result<(Objective, Vec<u32>), Error> {
+        let (vectors, formula) = match query {
+            Query::Nearest(vector) => (vec![self.vector(vector)?], Formula::Nearest),
+            Query::NearestTo(id) => (vec![self.point(*id)?], Formula::Nearest),
+            Query::Diverse(diverse) => (vec![self.example(&diverse.near)?], Formula::Nearest),
+            Query::Recommend(recommend) => self.recommend(recommend)?,
+            Query::Discover(target, pairs) => {
+                let mut vectors = vec![self.example(target)?];
+                self.pairs(pairs, &mut vectors)?;
+                (vectors, Formula::Discover)
+            }
+            Query::Context(pairs) if pairs.is_empty() => {
+                return Err(Error::invalid("context: no pair of examples"));
+            }
+            Query::Context(pairs) => {
+                let mut vectors = Vec::new();
+                self.pairs(pairs, &mut vectors)?;
+                (vectors, Formula::Context)
+            }
+            Query::Fusion(_) | Query::Listed => {
+                return Err(Error::invalid("the query compares no vectors"));
+            }
+        };
+        let mut objective = Objective {
+            distance: self.distance,
+            vectors,
+            formula,
+        };
+        if self.distance == Distance::Cosine {
+            objective.vectors.iter_mut().for_each(|vector| normalize(vector));
+        }
+        Ok((objective, self.excluded))
+    }
+
+    fn recommend(&mut self, recommend: &Recommend) -> Result<(Vec<Vec<f32>>, Formula), Error> {
+        let Recommend {
+            positive,
+            negative,
+            strategy,
+        } = recommend;
+        check_count(positive.len() + negative.len())?;
+        let count = positive.len();
+        let is_average = *strategy == Strategy::AverageVector;
+        if count == 0 && (is_average || negative.is_empty()) {
+            let kind = if is_average {
+                "positive"
+            } else {
+                "positive or negative"
+            };
+            return Err(Error::invalid(format!("recommend: no {kind} examples")));
+        }
+        let examples = positive.iter().chain(negative);
+        let vectors = examples
+            .map(|example| self.example(example))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(match strategy {
+            Strategy::AverageVector => (vec![average(&vectors, count)], Formula::Nearest),
+            Strategy::BestScore => (vectors, Formula::Best { positive: count }),
+            Strategy::SumScores => (vectors, Formula::Sum { positive: count }),
+        })
+    }
+
+    fn pairs(&mut self, pairs: &[ContextPair], vectors: &mut Vec<Vec<f32>>) -> Result<(), Error> {
+        check_count(vectors.len() + 2 * pairs.len())?;
+        for ContextPair { positive, negative } in pairs {
+            vectors.push(self.example(positive)?);
+            vectors.push(self.example(negative)?);
+        }
+        Ok(())
+    }
+
+    fn example(&mut self, example: &Example) -> Result<Vec<f32>, Error> {
+        match example {
+            Example::Vector(vector) => self.vector(vector),
+            Example::Point(id) => self.point(*id),
+        }
+    }
+
+    fn vector(&self, vector: &[f32]) -> Result<Vec<f32>, Error> {
+        let layout = &self.state.layout.columns[self.column];
+        let name = || format!("query vector {:?}", layout.name);
+        check_dimension(vector, layout.dimension, name)?;
+        check_finite(vector, name)?;
+        Ok(vector.to_vec())
+    }
+
+    fn point(&mut self, id: PointId) -> Result<Vec<f32>, Error> {
+        let slot = self.state.ids.get(id).ok_or_else(|| no_point(id))?;
+        let row = self
+            .state
+            .locate(slot)
+            .and_then(|(chunk, position)| chunk.column(self.column).row(position));
+        let name = &self.state.layout.columns[self.column].name;
+        let missing = || Error::not_found(format!("point {id} has no vector {name:?}"));
+        self.excluded.push(slot);
+        Ok(row.ok_or_else(missing)?.to_vec())
+    }
+}
+
+fn check_count(examples: usize) -> Result<(), Error> {
+    if examples > limits::MAX_EXAMPLES {
+        let most = limits::MAX_EXAMPLES;
+        return Err(Error::invalid(format!("{examples} examples: more than {most}")));
+    }
+    Ok(())
+}
+
+/// Twice the mean of the first `positive` vectors less that of the others, or their mean if there are no others.
+fn average(vectors: &[Vec<f32>], positive: usize) -> Vec<f32> {
+    let (positive, negative) = vectors.split_at(positive);
+    let mean = |vectors: &[Vec<f32>], at: usize| {
+        vectors.iter().map(|vector| vector[at]).sum::<f32>() / vectors.len() as f32
+    };
+    let element = |at| match negative {
+        [] => mean(positive, at),
+        _ => 2.0 * mean(positive, at) - mean(negative, at),
+    };
+    (0..positive[0].len()).map(element).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(formula: Formula, comparisons: &[f32], expected: f32) {
+        let rank = formula.rank(comparisons);
+        assert!(
+            (rank - expected).abs() < 1e-6,
+            "{formula:?} of {comparisons:?}: {rank}"
+        );
+    }
+
+    #[test]
+    fn comparisons_make_a_rank() {
+        check(Formula::Nearest, &[0.5], 0.5);
+        // 1 / (1 + 1) is a half, and half of one and a half three quarters.
+        check(Formula::Best { positive: 2 }, &[0.5, 1.0, 0.9], 0.75);
+        check(Formula::Best { positive: 1 }, &[0.5, 1.0], -0.75);
+        check(Formula::Best { positive: 0 }, &[-1.0], -0.25);
+        check(Formula::Best { positive: 1 }, &[f32::INFINITY, 0.0], 1.0);
+        check(Formula::Sum { positive: 2 }, &[1.0, 2.0, 0.5], 2.5);
+        check(Formula::Discover, &[1.0, 2.0, 1.0, 0.0, 3.0, 4.0, 4.0], 0.75);
+        check(Formula::Context, &[2.0, 1.0, 0.0, 1.0], -0.5);
+    }
+
+    #[test]
+    fn the_average_leads_away_from_the_negative() {
+        let vectors = [vec![1.0, 0.0], vec![3.0, 2.0], vec![1.0, 1.0]];
+        assert_eq!(average(&vectors[..2], 2), [2.0, 1.0]);
+        assert_eq!(average(&vectors, 2), [3.0, 1.0]);
+    }
+}
