@@ -14,7 +14,7 @@ use crate::collection::{CollectionStatus, Shared};
 use crate::ledger::Charge;
 use crate::metrics::{Rebalance, WriteCells};
 use crate::state::{Applied, State, Store};
-use crate::{Error, ErrorKind, WriteOutcome, WriteStats};
+use crate::{Error, ErrorKind, WriteOutcome, WriteStats, limits};
 
 /// Bytes of vectors that one compaction step moves: a few milliseconds for which writes wait.
 const COMPACTION_STEP_BYTES: usize = 4 << 20;
@@ -109,17 +109,31 @@ impl Commit {
         results
     }
 
+    /// Commits the writes together, or a few after each other when what they come to is too long for one append.
     fn commit(&mut self, writes: &[PendingWrite]) -> Vec<Result<WriteOutcome, Error>> {
-        if writes.is_empty() {
-            return Vec::new();
+        let mut results = Vec::with_capacity(writes.len());
+        while results.len() < writes.len() {
+            results.extend(self.commit_first(&writes[results.len()..]));
         }
+        results
+    }
+
+    /// Commits the first of the writes, at least one: as many as go into one append. How long a filter or a change of
+    /// payloads becomes shows only here.
+    fn commit_first(&mut self, writes: &[PendingWrite]) -> Vec<Result<WriteOutcome, Error>> {
         let clock = self.shared.services.clock.clone();
         let begun = clock.now();
         let indexes = self.shared.indexes();
-        let settled: Vec<_> = writes
-            .iter()
-            .map(|write| settle(&mut self.store, &indexes, &write.steps))
-            .collect();
+        let (mut settled, mut bytes) = (Vec::new(), 0);
+        for write in writes {
+            // With the last one, of which this is the most as well, it is half of what an append takes.
+            if bytes >= limits::MAX_BATCH_BYTES {
+                break;
+            }
+            let outcome = settle(&mut self.store, &indexes, &write.steps);
+            bytes += outcome.as_ref().map_or(0, |settled| settled.record.len());
+            settled.push(outcome);
+        }
         let apply_ns = clock.now().nanos_since(begun);
         let accepted = settled.iter().filter_map(|settled| settled.as_ref().ok());
         let records: Vec<&[u8]> = accepted.map(|settled| &*settled.record).collect();

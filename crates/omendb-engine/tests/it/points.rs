@@ -1,8 +1,8 @@
 //! Upsert, replace, delete, retrieve, scroll, count.
 
 use omendb_engine::{
-    Distance, Operation, Payload, PayloadSelector, Point, PointId, Uuid, Value, VectorSelector, Vectors,
-    WriteBatch,
+    Distance, Error, Filter, Operation, Payload, PayloadChange, PayloadSelector, Point, PointId,
+    PointSelector, Uuid, Value, VectorSelector, Vectors, WriteBatch, WriteOutcome,
 };
 use omendb_sim::{Rng, SimFs};
 
@@ -197,4 +197,34 @@ fn compaction_changes_nothing_a_client_sees() {
         assert!(after.tombstones <= after.points + 256, "{after:?}");
         assert!(after.segments <= 2 * after.points / 256 + 3, "{after:?}");
     }
+}
+
+/// A change of payloads by filter is short when it is submitted and up to 64 MiB when its turn comes. Several of them
+/// that shared a commit came to more than one append takes, and all writes that waited beside them were refused.
+#[test]
+fn long_changes_do_not_cost_their_neighbours_anything() {
+    let (_fs, _engine, collection) = with_main(1, Distance::Dot);
+    let points = (0..60).map(|id| point(id, &[1.0])).collect();
+    collection.write(WriteBatch::upsert(points)).unwrap();
+    let long = Payload::from_fields(&[("text", Value::String("x".repeat(1_000_000)))]).unwrap();
+    let change = || WriteBatch {
+        operations: vec![Operation::Payload(
+            PayloadChange::Overwrite(long.clone()),
+            PointSelector::Filter(Filter::default()),
+        )],
+    };
+    let short = WriteBatch::upsert(vec![point(1_000, &[2.0])]);
+    let (sender, outcomes) = std::sync::mpsc::channel();
+    // What is submitted while the first is carried out shares a commit.
+    let batches: Vec<_> = (0..7).map(|_| change()).chain([short]).collect();
+    let submitted = batches.len();
+    for batch in batches {
+        let sender = sender.clone();
+        let done = move |outcome: Result<WriteOutcome, Error>| drop(sender.send(outcome));
+        collection.submit(batch, Box::new(done)).unwrap();
+    }
+    drop(sender);
+    let sequences: Vec<_> = outcomes.iter().map(|outcome| outcome.unwrap().sequence).collect();
+    assert_eq!(sequences, (2..2 + submitted as u64).collect::<Vec<_>>());
+    assert_eq!(collection.count().unwrap(), 61);
 }
