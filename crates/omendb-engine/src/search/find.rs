@@ -307,7 +307,11 @@ fn list(state: &State, level: &Level<'_>, slots: Option<&HashSet<u32>>) -> Vec<F
     let listed = |slot: u32| {
         let (chunk, position) = state.locate(slot)?;
         let id = chunk.id(position);
-        Some(Found { slot, id, score: LISTED })
+        Some(Found {
+            slot,
+            id,
+            score: LISTED,
+        })
     };
     let Some(slots) = slots else {
         let (slots, _) = select::page(state, level.filter.as_deref(), None, level.depth);

@@ -14,6 +14,8 @@ mod concurrency;
 mod crash;
 /// Close and open again: points, named vectors, payloads, snapshots.
 mod durability;
+/// Searches by several examples and behind prefetches, against the plain formulas.
+mod examples;
 /// Full disks, failed syncs, damaged files.
 mod faults;
 /// Filters in searches and scrolls, and writes by filter, against the plain predicate.
