@@ -177,6 +177,9 @@ pub const ROUTES: &[Route] = &[
     post("/collections/{collection}/points/delete", WRITE, |app, call| {
         Box::pin(api::points::delete(app, call))
     }),
+    post("/collections/{collection}/points/batch", WRITE, |app, call| {
+        Box::pin(api::batch_update::update(app, call))
+    }),
     post("/collections/{collection}/points/payload", WRITE, |app, call| {
         Box::pin(api::payload_changes::set(app, call))
     }),

@@ -3,6 +3,7 @@
 //! A body is parsed, the engine asked and the answer written inside an execution slot; only waiting for a write to
 //! become durable holds none.
 
+pub mod batch_update;
 pub mod collections;
 pub mod native;
 pub mod payload_changes;

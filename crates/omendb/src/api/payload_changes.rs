@@ -88,7 +88,7 @@ struct ClearBody<'a> {
     shard_key: Raw<'a>,
 }
 
-fn parse_set(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
+pub(super) fn parse_set(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
     let SetBody {
         payload: PayloadBody(fields),
         points,
@@ -101,7 +101,7 @@ fn parse_set(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
     batch(PayloadChange::Set { at, fields }, points, filter)
 }
 
-fn parse_overwrite(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
+pub(super) fn parse_overwrite(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
     let OverwriteBody {
         payload: PayloadBody(payload),
         points,
@@ -113,7 +113,7 @@ fn parse_overwrite(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
     batch(PayloadChange::Overwrite(payload), points, filter)
 }
 
-fn parse_delete(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
+pub(super) fn parse_delete(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
     let DeleteBody {
         keys,
         points,
@@ -125,7 +125,7 @@ fn parse_delete(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
     batch(PayloadChange::Delete(paths), points, filter)
 }
 
-fn parse_clear(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
+pub(super) fn parse_clear(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
     let ClearBody {
         points,
         filter,

@@ -24,7 +24,7 @@ use crate::http::{ApiError, App, Call, Reply};
 /// 404 without the collection; 400 and 422 for a wrong body or points that do not fit the collection; 503 when full or
 /// not writable; 507 when the disk is full. Nothing of a refused body is written.
 pub async fn upsert(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    write(app, call, |body| upsert::points(body).map(WriteBatch::upsert)).await
+    write(app, call, parse_upsert).await
 }
 
 /// `POST /collections/{collection}/points/delete`: deletes points by id, those that do not exist being passed over, or
@@ -33,7 +33,7 @@ pub async fn upsert(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
 /// # Errors
 /// As for [`upsert`].
 pub async fn delete(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    write(app, call, deletion).await
+    write(app, call, parse_delete).await
 }
 
 #[derive(Deserialize)]
@@ -45,8 +45,13 @@ struct DeleteBody<'a> {
     shard_key: Raw<'a>,
 }
 
+/// Reads the body of an upsert.
+pub(super) fn parse_upsert(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
+    upsert::points(bytes).map(WriteBatch::upsert)
+}
+
 /// Reads the body of a deletion. An empty filter selects every point.
-fn deletion(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
+pub(super) fn parse_delete(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
     let DeleteBody {
         points,
         filter,
@@ -63,8 +68,8 @@ fn deletion(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
 }
 
 /// What became of a write, as the dialect has it.
-#[derive(Serialize)]
-struct UpdateResult {
+#[derive(Clone, Serialize)]
+pub(super) struct UpdateResult {
     operation_id: u64,
     status: &'static str,
 }
@@ -76,10 +81,20 @@ pub(super) async fn write(
     parse: impl FnOnce(&[u8]) -> Result<WriteBatch, ApiError> + Send + 'static,
 ) -> Result<Reply, ApiError> {
     let started = app.clock.now();
+    let (result, _) = written(app, call, parse).await?;
+    envelope::ok(&result, app.clock.now().since(started))
+}
+
+/// As [`write`], without the envelope; also how many operations the body held.
+pub(super) async fn written(
+    app: &Arc<App>,
+    call: &mut Call,
+    parse: impl FnOnce(&[u8]) -> Result<WriteBatch, ApiError> + Send + 'static,
+) -> Result<(UpdateResult, usize), ApiError> {
     let WriteParams { wait } = write_params(call)?;
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
-    let pending = app.slots.run(move |_| submit(&collection, body, parse)).await??;
+    let (pending, operations) = app.slots.run(move |_| submit(&collection, body, parse)).await??;
     let outcome = pending
         .await
         .map_err(|_| ApiError::internal("a write was dropped without an outcome"))?;
@@ -87,7 +102,7 @@ pub(super) async fn write(
         operation_id: outcome?.sequence,
         status: if wait { "completed" } else { "acknowledged" },
     };
-    envelope::ok(&result, app.clock.now().since(started))
+    Ok((result, operations))
 }
 
 type Pending = oneshot::Receiver<Result<WriteOutcome, omendb_engine::Error>>;
@@ -96,16 +111,17 @@ fn submit(
     collection: &Collection,
     body: Bytes,
     parse: impl FnOnce(&[u8]) -> Result<WriteBatch, ApiError>,
-) -> Result<Pending, ApiError> {
+) -> Result<(Pending, usize), ApiError> {
     let batch = parse(&body)?;
     drop(body);
+    let operations = batch.operations.len();
     let (sender, receiver) = oneshot::channel();
     let done = move |outcome| {
         // A client that went away does not undo its write.
         let _ = sender.send(outcome);
     };
     collection.submit(batch, Box::new(done))?;
-    Ok(receiver)
+    Ok((receiver, operations))
 }
 
 #[derive(Deserialize)]
@@ -177,7 +193,7 @@ mod tests {
 
     #[track_caller]
     fn check(json: &str, expected: Result<Operation, (u16, &str)>) {
-        match (deletion(json.as_bytes()), expected) {
+        match (parse_delete(json.as_bytes()), expected) {
             (Ok(batch), Ok(expected)) => assert_eq!(batch.operations, [expected], "{json}"),
             (Err(error), Err((status, part))) => {
                 assert_eq!(error.status(), status, "{json}: {}", error.message());

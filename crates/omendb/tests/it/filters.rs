@@ -172,3 +172,42 @@ fn an_index_is_built_described_used_and_comes_back_after_a_kill() {
     assert_eq!(refused.status, 400);
     assert!(refused.error().contains("a..b"), "{}", refused.error());
 }
+
+#[test]
+fn several_writes_take_effect_together() {
+    let server = Server::start();
+    let mut client = server.client();
+    create_collection(&mut client, "c", "Dot");
+    upsert(&mut client, "c", 0..5);
+    let operations = json!({"operations": [
+        {"upsert": {"points": [{"id": 7, "vector": [1, 2, 3, 4]}]}},
+        {"set_payload": {"payload": {"tag": 1}, "points": [1, 7]}},
+        {"overwrite_payload": {"payload": {"new": 2}, "points": [2]}},
+        {"delete_payload": {"keys": ["n"], "points": [3]}},
+        {"clear_payload": {"points": [4]}},
+        {"delete": {"points": [0]}},
+    ]});
+    let results = change(&mut client, "POST", "batch", &operations);
+    let results = results.as_array().expect("a list of results");
+    assert_eq!(results.len(), 6);
+    assert!(
+        results.iter().all(|result| result["status"] == "completed"),
+        "{results:?}"
+    );
+    assert_eq!(count(&mut client, &json!({})), 5);
+    let payloads = [1, 2, 3, 4, 7].map(|id| payload(&mut client, id));
+    let expected = [
+        json!({"n": 1, "tag": 1}),
+        json!({"new": 2}),
+        json!({}),
+        json!({}),
+        json!({"tag": 1}),
+    ];
+    assert_eq!(payloads, expected);
+
+    // The second is wrong, so the first is not carried out.
+    let wrong = json!({"operations": [{"delete": {"points": [1]}}, {"set_payload": {"payload": {}, "points": [999]}}]});
+    let refused = client.post("/collections/c/points/batch?wait=true", &wrong);
+    assert_eq!(refused.status, 404, "{}", refused.error());
+    assert_eq!(count(&mut client, &json!({})), 5);
+}
