@@ -94,7 +94,7 @@ metrics! {
         pub(crate) queries: Cell = "omendb_engine_queries_total",
         /// Queries that failed, by what was wrong; they are in the queries too.
         pub(crate) errors: Family<QueryError, Cell> = "omendb_engine_query_errors_total",
-        /// Time from admission granted to hits ready, of queries that did not fail.
+        /// Time from admission granted (in a batch, from the query's turn) to hits ready, of queries that did not fail.
         pub(crate) duration: HistogramCells = "omendb_query_duration_seconds",
         /// Distances computed. Grows with the points scanned; a jump without more points means more chunks are
         /// scanned than hold points.

@@ -47,11 +47,11 @@ pub async fn create(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
     let name = call.collection()?.to_owned();
     let body = call.read_body().await?;
     let engine = Arc::clone(&app.engine);
-    let work = move || -> Result<(), ApiError> {
+    outside_slots(move || {
         engine.create_collection(&name, collection_config(&body)?)?;
         Ok(())
-    };
-    app.slots.run(move |_| work()).await??;
+    })
+    .await?;
     envelope::ok(&true, app.clock.now().since(started))
 }
 
@@ -64,8 +64,17 @@ pub async fn delete(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
     check_collection_params(call)?;
     let name = call.collection()?.to_owned();
     let engine = Arc::clone(&app.engine);
-    let existed = app.slots.run(move |_| engine.delete_collection(&name)).await??;
+    let existed = outside_slots(move || Ok(engine.delete_collection(&name)?)).await?;
     envelope::ok(&existed, app.clock.now().since(started))
+}
+
+/// Runs what waits for the disk and for other changes of the catalogue on a thread of its own, so that a slow disk
+/// takes no slot from queries.
+async fn outside_slots<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let outcome = tokio::task::spawn_blocking(work).await;
+    outcome.map_err(|error| ApiError::internal(format!("changing the list of collections: {error}")))?
 }
 
 /// `GET /collections/{collection}/exists`.

@@ -73,13 +73,14 @@ pub async fn query(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     let body = call.read_body().await?;
     let (engine, clock, caller) = (Arc::clone(&app.engine), app.clock.clone(), call.caller.clone());
     let work = move |worker: &mut Worker| {
+        let granted = clock.now();
         let Question {
             db_id,
             request,
             explain,
         } = question(&body)?;
         caller.check_collection(&db_id)?;
-        let response = worker.search(&*engine.collection(&db_id)?, &request)?;
+        let response = worker.search_since(granted, &*engine.collection(&db_id)?, &request)?;
         let answer = QueryAnswer {
             hits: response.hits.iter().map(HitJson::from).collect(),
             time_ms: clock.now().since(started).as_secs_f64() * 1e3,

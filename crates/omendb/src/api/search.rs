@@ -119,8 +119,9 @@ pub async fn query(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     let body = call.read_body().await?;
     let clock = app.clock.clone();
     let work = move |worker: &mut Worker| {
+        let granted = clock.now();
         let request = search_request(parse::body(&body)?)?;
-        let response = worker.search(&collection, &request)?;
+        let response = worker.search_since(granted, &collection, &request)?;
         envelope::ok(&QueryResult::from(&response), clock.now().since(started))
     };
     app.slots.run(work).await?
