@@ -55,7 +55,11 @@ impl Searcher {
         request: &SearchRequest,
     ) -> Result<SearchResponse, Error> {
         let mut begun = self.clock.now();
-        let (config, state, _) = subject;
+        let Subject {
+            config,
+            state,
+            indexes: _,
+        } = subject;
         let mut stats = SearchStats {
             sequence: state.sequence,
             ..SearchStats::default()

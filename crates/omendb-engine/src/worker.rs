@@ -9,7 +9,7 @@ use crate::collection::Services;
 use crate::ledger::{Charge, Component};
 use crate::metrics::{QueryBlock, QueryError, Stage, StageCells};
 use crate::recall::{Sample, Ticket};
-use crate::search::Searcher;
+use crate::search::{Searcher, Subject};
 use crate::state::State;
 use crate::{Collection, Error, Query, SearchRequest, SearchResponse, SearchStats, limits};
 
@@ -100,7 +100,11 @@ impl Worker {
             .flatten();
         let searched = snapshot.clone().and_then(|state| {
             let indexes = collection.shared().indexes();
-            let subject = (collection.config(), &*state, &*indexes);
+            let subject = Subject {
+                config: collection.config(),
+                state: &state,
+                indexes: &indexes,
+            };
             let response = self.searcher.search(subject, request)?;
             Ok((state, response))
         });

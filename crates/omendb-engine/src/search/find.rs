@@ -19,8 +19,13 @@ use crate::search::{Searcher, check_depth};
 use crate::state::State;
 use crate::{CollectionConfig, Error, Plan, PointId, SearchStats, limits};
 
-/// What is searched: one version of a collection.
-pub(crate) type Subject<'a> = (&'a CollectionConfig, &'a State, &'a Indexes);
+/// What is searched: one version of a collection, and what stands beside it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    pub(crate) config: &'a CollectionConfig,
+    pub(crate) state: &'a State,
+    pub(crate) indexes: &'a Indexes,
+}
 
 /// A point with its score in the user's terms.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -123,7 +128,11 @@ impl Searcher {
         slots: Option<&HashSet<u32>>,
         (begun, stats): (&mut Timestamp, &mut SearchStats),
     ) -> Result<Vec<Found>, Error> {
-        let (config, state, _) = subject;
+        let Subject {
+            config,
+            state,
+            indexes: _,
+        } = subject;
         if *level.query == Query::Listed {
             return Ok(list(state, level, slots));
         }
@@ -173,7 +182,11 @@ impl Searcher {
 
     fn rank_nearest(
         &mut self,
-        (_, state, indexes): Subject<'_>,
+        Subject {
+            config: _,
+            state,
+            indexes,
+        }: Subject<'_>,
         ranking: &Ranking<'_>,
         filter: Option<&Filter>,
         stats: &mut SearchStats,
@@ -203,7 +216,11 @@ impl Searcher {
     /// Ranks every point by several vectors: each row that passes is compared with all of them while it is close.
     fn rank_all(
         &mut self,
-        (_, state, indexes): Subject<'_>,
+        Subject {
+            config: _,
+            state,
+            indexes,
+        }: Subject<'_>,
         ranking: &Ranking<'_>,
         filter: Option<&Filter>,
         stats: &mut SearchStats,
