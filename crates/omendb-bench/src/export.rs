@@ -177,7 +177,7 @@ fn ours() -> Result<Registry, DeclarationError> {
             }
         }
     }
-    let collections = OpenGroup::<PerCollection>::new("db_id", COLLECTIONS);
+    let collections = OpenGroup::<PerCollection>::new("db_id", COLLECTIONS, Clock::system());
     let names = (0..COLLECTIONS).map(|index| format!("collection-{index:03}"));
     let series: Vec<_> = names.map(|name| collections.open(&name)).collect();
     for (index, series) in series.iter().enumerate() {

@@ -68,7 +68,7 @@ impl Engine {
             probe,
         });
         let commits = CommitPool::start(options.commit_threads).map_err(cannot_start)?;
-        let series = OpenGroup::new("db_id", options.max_series);
+        let series = OpenGroup::new("db_id", options.max_series, options.clock.clone());
         let known = catalog.entries().iter();
         let collection = |(name, entry): (&String, &crate::catalog::CatalogEntry)| {
             let collection = Collection::new(name, entry.config.clone(), &services, series.open(name));

@@ -7,6 +7,7 @@ use std::fmt;
 use crate::declare::Group;
 use crate::descriptor::{Descriptor, Kind, Stability};
 use crate::escape;
+use crate::protobuf;
 
 /// One family of the catalogue.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct FamilyInfo {
     pub(crate) text_header: String,
     /// The TYPE, UNIT and HELP lines of OpenMetrics.
     pub(crate) openmetrics_header: String,
+    /// Name, help, type and unit as fields of `MetricFamily`.
+    pub(crate) protobuf_header: Vec<u8>,
 }
 
 /// Every declared family, in the order of declaration; names are unique.
@@ -147,6 +150,7 @@ impl FamilyInfo {
             openmetrics_header: format!(
                 "# TYPE {stem} {type_name}\n{unit_line}# HELP {stem} {openmetrics_help}\n"
             ),
+            protobuf_header: protobuf::header(name, &help, kind, unit),
             help,
         }
     }

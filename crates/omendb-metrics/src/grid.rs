@@ -32,6 +32,15 @@ impl GridSpec {
         (f64::from(self.lowest_log2) + bucket as f64 / self.per_octave as f64).exp2()
     }
 
+    /// Upper bound of classic bucket `index` in the exported unit; infinite for the one after the last.
+    pub(crate) fn classic_bound(&self, index: usize) -> f64 {
+        if index == self.classic.len() {
+            return f64::INFINITY;
+        }
+        // Two to the power of a whole number of the normal range: its exponent and no mantissa.
+        f64::from_bits(((1_023 + self.lowest_log2 + index as i32) as u64) << (f64::MANTISSA_DIGITS - 1))
+    }
+
     /// The value that stands for `bucket`: the geometric middle, so that no member is more than a 16th of an octave
     /// (4.4 %) away on the duration grid. The unbounded bucket is represented by its lower bound.
     pub fn representative(&self, bucket: usize) -> f64 {
@@ -269,11 +278,11 @@ mod tests {
     fn classic_bounds_are_grid_bounds_spelt_as_prometheus_does() {
         for spec in [&LATENCY, &SIZE] {
             for (index, le) in spec.classic.iter().enumerate() {
-                assert_eq!(
-                    le.parse::<f64>().unwrap(),
-                    spec.upper_bound(index * spec.per_octave)
-                );
+                let bound = le.parse::<f64>().unwrap();
+                assert_eq!(bound, spec.upper_bound(index * spec.per_octave));
+                assert_eq!(bound, spec.classic_bound(index));
             }
+            assert_eq!(spec.classic_bound(spec.classic.len()), f64::INFINITY);
             assert_eq!(spec.buckets, (spec.classic.len() - 1) * spec.per_octave + 2);
         }
     }

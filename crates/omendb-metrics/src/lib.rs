@@ -4,7 +4,7 @@
 //! A metric is declared once, as a typed field whose doc comment is its HELP ([`metrics!`]); its labels are closed
 //! sets ([`labels!`]) and at most one open label with a bounded number of values ([`OpenGroup`]). Everything that has
 //! metrics implements [`Collect`]; `main` puts the collectors into a [`Registry`], which takes one [`Snapshot`] per
-//! scrape and renders it as text, OpenMetrics or JSON.
+//! scrape and renders it as text, OpenMetrics, JSON or protocol buffers.
 //!
 //! | written by | counter | histogram | gauge |
 //! |---|---|---|---|
@@ -99,7 +99,7 @@
 //!
 //! # fn main() -> Result<(), DeclarationError> {
 //! let clock = Clock::system();
-//! let engine = Arc::new(EngineMetrics { clock: clock.clone(), collections: OpenGroup::new("db_id", 1_000) });
+//! let engine = Arc::new(EngineMetrics { clock: clock.clone(), collections: OpenGroup::new("db_id", 1_000, clock.clone()) });
 //! let web = Arc::new(WebMetrics::default());
 //! let registry = Registry::new(clock.clone(), vec![engine.clone(), web.clone()])?;
 //!
@@ -141,6 +141,7 @@ mod label;
 mod negotiate;
 mod number;
 mod open;
+mod protobuf;
 mod reading;
 mod redact;
 mod registry;
@@ -150,6 +151,7 @@ mod snapshot;
 mod sync;
 mod text;
 mod window;
+mod wire;
 
 pub use blocks::{Blocks, Fold, WorkerBlock, WorkerBlocks};
 pub use catalogue::{Catalogue, DeclarationError, FamilyInfo};

@@ -9,24 +9,42 @@ pub enum Format {
     Text,
     /// OpenMetrics 1.0.
     OpenMetrics,
+    /// Delimited protocol buffers, with native histograms.
+    Protobuf,
 }
 
 impl Format {
     /// All formats, the preferred one first.
-    pub const ALL: [Self; 2] = [Self::Text, Self::OpenMetrics];
+    pub const ALL: [Self; 3] = [Self::Text, Self::OpenMetrics, Self::Protobuf];
 
     /// The Content-Type header.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
         }
     }
 
-    const fn media_type(self) -> (&'static str, &'static str, &'static str) {
+    const fn media_type(self) -> (&'static str, &'static str) {
         match self {
-            Self::Text => ("text", "plain", "0.0.4"),
-            Self::OpenMetrics => ("application", "openmetrics-text", "1.0.0"),
+            Self::Text => ("text", "plain"),
+            Self::OpenMetrics => ("application", "openmetrics-text"),
+            Self::Protobuf => ("application", "vnd.google.protobuf"),
+        }
+    }
+
+    /// The parameters that a media range may name, with the only value of each that covers the format.
+    const fn parameters(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Text => &[("version", "0.0.4")],
+            Self::OpenMetrics => &[("version", "1.0.0")],
+            Self::Protobuf => &[
+                ("proto", "io.prometheus.client.MetricFamily"),
+                ("encoding", "delimited"),
+            ],
         }
     }
 
@@ -97,7 +115,8 @@ impl Rank {
 struct MediaRange<'a> {
     main: &'a str,
     sub: &'a str,
-    version: Option<&'a str>,
+    /// Those that tell formats apart: `version`, `proto`, `encoding`.
+    parameters: Vec<(String, &'a str)>,
     weight: u16,
 }
 
@@ -112,34 +131,35 @@ impl<'a> MediaRange<'a> {
         let mut range = Self {
             main,
             sub,
-            version: None,
+            parameters: Vec::new(),
             weight: 1_000,
         };
         for parameter in parameters.filter(|parameter| !parameter.is_empty()) {
             let (key, value) = parameter.split_once('=')?;
-            let (key, value) = (key.trim(), value.trim().trim_matches('"'));
-            if key.eq_ignore_ascii_case("q") {
-                range.weight = weight(value)?;
-            } else if key.eq_ignore_ascii_case("version") {
-                range.version = Some(value);
+            let (key, value) = (key.trim().to_ascii_lowercase(), value.trim().trim_matches('"'));
+            match key.as_str() {
+                "q" => range.weight = weight(value)?,
+                "version" | "proto" | "encoding" => range.parameters.push((key, value)),
+                _ => {}
             }
         }
         Some(range)
     }
 
-    /// How precisely it names the format; `None` if it does not cover it. Parameters other than the version
-    /// (`charset`, `escaping`) do not exclude a format: what we send is within what they allow.
+    /// How precisely it names the format; `None` if it does not cover it. Parameters that tell no formats apart
+    /// (`charset`, `escaping`) do not exclude one: what we send is within what they allow.
     fn precision_for(&self, format: Format) -> Option<u8> {
-        let (main, sub, version) = format.media_type();
-        if self.version.is_some_and(|wanted| wanted != version) {
+        let (main, sub) = format.media_type();
+        let covers = |(key, value): &(String, &str)| format.parameters().contains(&(key.as_str(), value));
+        if !self.parameters.iter().all(covers) {
             return None;
         }
         let names = |range: &str, own: &str| range.eq_ignore_ascii_case(own);
-        let by_version = u8::from(self.version.is_some());
+        let by_parameters = u8::from(!self.parameters.is_empty());
         match (self.main, self.sub) {
-            ("*", _) => Some(1 + by_version),
-            (range, "*") if names(range, main) => Some(3 + by_version),
-            (range, range_sub) if names(range, main) && names(range_sub, sub) => Some(5 + by_version),
+            ("*", _) => Some(1 + by_parameters),
+            (range, "*") if names(range, main) => Some(3 + by_parameters),
+            (range, range_sub) if names(range, main) && names(range_sub, sub) => Some(5 + by_parameters),
             _ => None,
         }
     }
@@ -237,6 +257,23 @@ mod tests {
             Format::OpenMetrics,
         );
         check("application/openmetrics-text;q=0", Format::Text);
+        check("application/vnd.google.protobuf", Format::Protobuf);
+        check(
+            "application/vnd.google.protobuf; Proto=io.prometheus.client.MetricFamily; encoding=\"delimited\"",
+            Format::Protobuf,
+        );
+        check("application/vnd.google.protobuf;encoding=text", Format::Text);
+        check(
+            "application/vnd.google.protobuf;proto=other.Message",
+            Format::Text,
+        );
+        check("application/vnd.google.protobuf;version=0.0.4", Format::Text);
+        check("text/plain;encoding=delimited", Format::Text);
+        check("application/vnd.google.protobuf, */*", Format::Protobuf);
+        check(
+            "application/vnd.google.protobuf;q=0, application/*",
+            Format::OpenMetrics,
+        );
         // Nothing acceptable.
         check("text/plain;q=0, application/openmetrics-text;q=0", Format::Text);
         // Malformed members are ignored, the others still count.
@@ -258,6 +295,11 @@ mod tests {
         let prometheus_2 = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;\
                             q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         check(prometheus_2, Format::OpenMetrics);
+        let protobuf_first = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+                              encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,\
+                              application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,\
+                              */*;q=0.1";
+        check(protobuf_first, Format::Protobuf);
         let prometheus_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
                             application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;\
                             escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";

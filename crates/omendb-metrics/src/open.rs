@@ -8,6 +8,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use crate::clock::Clock;
 use crate::redact;
 use crate::snapshot::{Snapshot, Writer};
 
@@ -22,6 +23,7 @@ pub struct OpenValue {
     key: &'static str,
     text: Arc<str>,
     is_shared: bool,
+    started: u64,
 }
 
 impl OpenValue {
@@ -33,6 +35,11 @@ impl OpenValue {
     /// The value as the page shows it, before escaping.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// When its series began to count, in nanoseconds since 1970-01-01 UTC.
+    pub fn started(&self) -> u64 {
+        self.started
     }
 
     /// Whether several things report under it. Values computed for each of them are added up; ratios are left out.
@@ -57,8 +64,8 @@ pub struct Drops {
 /// The instances of a group (or of any struct of groups), by the open label.
 ///
 /// ```
-/// # use omendb_metrics::{Counter, OpenGroup};
-/// let collections = OpenGroup::<Counter>::new("db_id", 1_000);
+/// # use omendb_metrics::{Clock, Counter, OpenGroup};
+/// let collections = OpenGroup::<Counter>::new("db_id", 1_000, Clock::system());
 /// let main = collections.open("main");
 /// main.increment();
 /// assert_eq!(main.value().text(), "main");
@@ -74,6 +81,7 @@ pub struct OpenGroup<T> {
 struct Inner<T> {
     key: &'static str,
     limit: usize,
+    clock: Clock,
     members: Mutex<BTreeMap<Arc<str>, Weak<Series<T>>>>,
     overflow: OnceLock<Arc<Series<T>>>,
     redacted: OnceLock<Arc<Series<T>>>,
@@ -132,12 +140,13 @@ impl<T> Inner<T> {
 }
 
 impl<T: Default> OpenGroup<T> {
-    /// For the label `key`, with at most `limit` series of their own.
-    pub fn new(key: &'static str, limit: usize) -> Self {
+    /// For the label `key`, with at most `limit` series of their own; `clock` says when each began.
+    pub fn new(key: &'static str, limit: usize, clock: Clock) -> Self {
         Self {
             inner: Arc::new(Inner {
                 key,
                 limit,
+                clock,
                 members: Mutex::default(),
                 overflow: OnceLock::new(),
                 redacted: OnceLock::new(),
@@ -186,6 +195,7 @@ impl<T: Default> OpenGroup<T> {
                 key: self.inner.key,
                 text,
                 is_shared,
+                started: self.inner.clock.wall(),
             },
             metrics: T::default(),
             home,

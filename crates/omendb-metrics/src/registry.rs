@@ -53,6 +53,8 @@ pub struct Registry {
     catalogue: Arc<Catalogue>,
     collectors: Vec<Arc<dyn Collect>>,
     own: ScrapeMetrics,
+    /// When it was built, before there was anything to count; in nanoseconds since 1970-01-01 UTC.
+    started: u64,
 }
 
 impl Registry {
@@ -68,6 +70,7 @@ impl Registry {
         catalogue.group::<ScrapeMetrics>()?;
         catalogue.group::<ScrapeFigures>()?;
         Ok(Self {
+            started: clock.wall(),
             clock,
             catalogue: Arc::new(catalogue),
             collectors,
@@ -99,7 +102,8 @@ impl Registry {
 
     /// Collects what `selection` chooses, for readers inside the process; not counted as a scrape.
     pub fn snapshot(&self, selection: Selection) -> Snapshot {
-        let mut snapshot = Snapshot::new(Arc::clone(&self.catalogue), selection, self.clock.wall());
+        let times = [self.clock.wall(), self.started];
+        let mut snapshot = Snapshot::new(Arc::clone(&self.catalogue), selection, times);
         for collector in &self.collectors {
             collector.collect(&mut snapshot);
         }

@@ -44,6 +44,10 @@ pub struct Snapshot {
     catalogue: Arc<Catalogue>,
     selection: Selection,
     wall_nanos: u64,
+    /// When what has no open label began to count.
+    started: u64,
+    /// When what carries a value of the open label began to count, in the order of the values' pieces.
+    open_started: Vec<(PieceId, u64)>,
     /// By position in the catalogue; `None` for a family that was not asked for.
     samples: Vec<Option<Vec<Sample>>>,
     pieces: PieceArena,
@@ -63,6 +67,12 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
+    /// The piece of the open label.
+    #[inline]
+    pub(crate) fn open(&self) -> PieceId {
+        self.pieces[0]
+    }
+
     /// All pieces but the last, and the last.
     #[inline]
     pub(crate) fn head_and_last(&self) -> ([PieceId; 2], PieceId) {
@@ -76,14 +86,21 @@ impl Sample {
 }
 
 impl Snapshot {
-    /// Without readings, for the families of `catalogue` that `selection` chooses.
-    pub(crate) fn new(catalogue: Arc<Catalogue>, selection: Selection, wall_nanos: u64) -> Self {
+    /// Without readings, for the families of `catalogue` that `selection` chooses, by the wall time of now and of the
+    /// start.
+    pub(crate) fn new(
+        catalogue: Arc<Catalogue>,
+        selection: Selection,
+        [wall_nanos, started]: [u64; 2],
+    ) -> Self {
         let wanted = |family: &FamilyInfo| selection.wants_family(family.name).then(Vec::new);
         Self {
             samples: catalogue.families().iter().map(wanted).collect(),
             catalogue,
             selection,
             wall_nanos,
+            started,
+            open_started: Vec::new(),
             pieces: PieceArena::default(),
             label_sets: Vec::new(),
             shared: HashMap::new(),
@@ -107,6 +124,7 @@ impl Snapshot {
     pub fn by(&mut self, value: &OpenValue) -> Writer<'_> {
         let skip = !self.selection.wants_value(Some(value.text()));
         let open = self.pieces.push(&[value.key()], [value.text()]);
+        self.open_started.push((open, value.started()));
         Writer {
             snapshot: self,
             open,
@@ -151,6 +169,22 @@ impl Snapshot {
     pub(crate) fn families(&self) -> impl Iterator<Item = (usize, &FamilyInfo, &[Sample])> {
         let families = self.catalogue.families().iter().zip(&self.samples).enumerate();
         families.filter_map(|(index, (family, samples))| Some((index, family, samples.as_deref()?)))
+    }
+
+    /// When the series with this piece of the open label began to count, in nanoseconds since 1970-01-01 UTC.
+    pub(crate) fn started(&self, open: PieceId) -> u64 {
+        let found = self.open_started.binary_search_by_key(&open, |(piece, _)| *piece);
+        found.map_or(self.started, |at| self.open_started[at].1)
+    }
+
+    /// Every piece there is, in order.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = PieceId> + use<> {
+        (0..self.pieces.pieces.len() as u32).map(PieceId)
+    }
+
+    /// A piece as names and escaped values.
+    pub(crate) fn pairs_of(&self, piece: PieceId) -> impl Iterator<Item = (&'static str, &str)> {
+        self.pieces.pairs(piece)
     }
 
     /// A rendered piece of labels.
@@ -332,12 +366,18 @@ impl Samples<'_> {
 }
 
 /// A rendered part of a series' labels within one snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PieceId(u32);
 
 impl PieceId {
     /// No labels.
     pub(crate) const NONE: Self = Self(u32::MAX);
+
+    /// Its position among [`Snapshot::pieces`].
+    #[inline]
+    pub(crate) fn index(self) -> Option<usize> {
+        (self != Self::NONE).then_some(self.0 as usize)
+    }
 }
 
 /// What follows every piece in the arena, so that the last piece of a line is copied with it.

@@ -14,7 +14,7 @@ use crate::reading::Reading;
 use crate::snapshot::{PieceId, Sample, Snapshot};
 
 impl Snapshot {
-    /// The page in `format`. Every chosen family has its HELP and TYPE (and in OpenMetrics its UNIT), also without
+    /// The page in `format`. Every chosen family has its HELP and TYPE (and UNIT, except in text 0.0.4), also without
     /// series.
     pub fn to_page(&self, format: Format) -> Vec<u8> {
         match format {
@@ -24,6 +24,7 @@ impl Snapshot {
                 page.extend_from_slice(b"# EOF\n");
                 page
             }
+            Format::Protobuf => self.to_protobuf(),
         }
     }
 
@@ -157,7 +158,7 @@ const BLOCK: usize = 32;
 /// for the short texts of a line that is several times as fast as a copy of exactly their length, which is a call with
 /// its own decisions.
 #[inline]
-fn push_blocks(out: &mut Vec<u8>, mut from: &[u8], length: usize) {
+pub(crate) fn push_blocks(out: &mut Vec<u8>, mut from: &[u8], length: usize) {
     let end = out.len() + length;
     while out.len() < end {
         match from.split_first_chunk::<BLOCK>() {

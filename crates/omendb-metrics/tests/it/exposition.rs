@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use omendb_metrics::{
     Blocks, Catalogue, Cell, Clock, Collect, Counter, Counters, DeclarationError, Family, FloatGauge, Gauge,
-    Histogram, HistogramCells, Label, OpenGroup, Reading, Registry, Selection, Size, Snapshot, gzip, labels,
-    metrics,
+    Histogram, HistogramCells, Label, ManualTime, OpenGroup, Reading, Registry, Selection, Size, Snapshot,
+    gzip, labels, metrics,
 };
 
 use crate::page::Page;
@@ -98,16 +98,21 @@ pub(crate) struct Fixture {
 }
 
 pub(crate) fn fixture() -> Fixture {
+    fixture_and_time().0
+}
+
+pub(crate) fn fixture_and_time() -> (Fixture, Arc<ManualTime>) {
     let (clock, time) = Clock::manual();
     time.set_wall(1_700_000_000_123_456_789);
     let web = Arc::new(Web::default());
-    let engine = Arc::new(Engine(OpenGroup::new("db_id", 3)));
+    let engine = Arc::new(Engine(OpenGroup::new("db_id", 3, clock.clone())));
     let registry = Registry::new(clock, vec![web.clone(), engine.clone()]).unwrap();
-    Fixture {
+    let fixture = Fixture {
         web,
         engine,
         registry,
-    }
+    };
+    (fixture, time)
 }
 
 impl Fixture {

@@ -11,9 +11,18 @@
 // A strict reader of text pages, which the other modules compare with.
 #[cfg(not(loom))]
 mod page;
+// Chance that is the same on every run.
+#[cfg(not(loom))]
+mod chance;
+// The messages of protocol buffers, for a library that is not ours.
+#[cfg(not(loom))]
+mod client_model;
 // What a page looks like in every format: names, escapes, empty families, selection.
 #[cfg(not(loom))]
 mod exposition;
+// Protocol buffers: native histograms, start timestamps, and that all formats say the same.
+#[cfg(not(loom))]
+mod protobuf;
 // The `prometheus` and `prometheus-client` crates given the same observations.
 #[cfg(not(loom))]
 mod oracles;

@@ -55,11 +55,12 @@ struct Fixture {
 
 impl Fixture {
     fn new(limit: usize) -> Self {
+        let clock = Clock::manual().0;
         let engine = Arc::new(Engine {
-            group: OpenGroup::new("db_id", limit),
+            group: OpenGroup::new("db_id", limit, clock.clone()),
             collections: Default::default(),
         });
-        let registry = Registry::new(Clock::manual().0, vec![engine.clone()]).unwrap();
+        let registry = Registry::new(clock, vec![engine.clone()]).unwrap();
         Self { engine, registry }
     }
 

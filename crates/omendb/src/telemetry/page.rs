@@ -13,7 +13,7 @@ use crate::http::reply::Reply;
 /// Shortest page worth compressing, bytes.
 const SHORTEST_COMPRESSED: usize = 1024;
 
-/// `GET /metrics`: text 0.0.4 or OpenMetrics, as the scraper asks.
+/// `GET /metrics`: text 0.0.4, OpenMetrics or protocol buffers, as the scraper asks.
 ///
 /// # Errors
 /// None of its own.

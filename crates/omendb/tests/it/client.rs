@@ -98,7 +98,8 @@ impl Client {
         };
         // A refused body may be answered before it is all sent; the answer is what counts then.
         let sent = connection.get_mut().write_all(&[head.as_bytes(), body].concat());
-        let response = match (read(&mut connection), sent) {
+        let answer = read_answer(&mut connection, method != "HEAD");
+        let response = match (answer, sent) {
             (Ok(response), _) => response,
             (Err(_), Err(error)) | (Err(error), Ok(())) => return Err(error),
         };
@@ -128,6 +129,11 @@ pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 
 /// Reads one answer, passing over `100 Continue`.
 pub(crate) fn read(stream: &mut BufReader<TcpStream>) -> io::Result<Response> {
+    read_answer(stream, true)
+}
+
+/// The answer to a HEAD has no body, whatever length it names.
+fn read_answer(stream: &mut BufReader<TcpStream>, has_body: bool) -> io::Result<Response> {
     loop {
         let status_line = read_line(stream)?;
         let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
@@ -146,7 +152,9 @@ pub(crate) fn read(stream: &mut BufReader<TcpStream>) -> io::Result<Response> {
             body: Vec::new(),
         };
         if status >= 200 {
-            response.body = read_body(stream, &response)?;
+            if has_body {
+                response.body = read_body(stream, &response)?;
+            }
             return Ok(response);
         }
     }

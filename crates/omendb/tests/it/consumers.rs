@@ -145,7 +145,7 @@ impl Drop for Prometheus {
 
 impl Prometheus {
     /// Starts it with its configuration, storage and log in the server's directory.
-    fn start(program: PathBuf, server: &Server, token: &str) -> Self {
+    fn start(program: PathBuf, server: &Server, token: &str, flags: &[&str]) -> Self {
         let directory = server.directory.path();
         let configuration = json!({
             "global": {"scrape_interval": "1s"},
@@ -168,6 +168,7 @@ impl Prometheus {
                 directory.join("prometheus").display()
             ))
             .arg(format!("--web.listen-address={address}"))
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -211,7 +212,7 @@ fn prometheus_scrapes_and_answers_for_the_95th_percentile() {
     };
     let (server, token) = busy_server();
     let admin = server.directory.token("traffic", &["--permission", "data:read"]);
-    let mut prometheus = Prometheus::start(program, &server, &token);
+    let mut prometheus = Prometheus::start(program, &server, &token, &[]);
     assert_eq!(prometheus.value(r#"up{job="omendb"}"#), 1.0);
     let counted = prometheus.value(r#"omendb_engine_queries_total{db_id="c"}"#);
     assert_eq!(counted, 20.0);
@@ -229,6 +230,49 @@ fn prometheus_scrapes_and_answers_for_the_95th_percentile() {
     assert!(p95 > 1e-7 && p95 < 1.0, "p95 = {p95} s");
     let kinds = prometheus.value(r#"count({job="omendb",__name__=~"omendb_.*"})"#);
     assert!(kinds > 50.0, "{kinds} series");
+}
+
+/// With this flag Prometheus asks for protocol buffers; of a histogram that has native buckets, 2.42 keeps those alone.
+const NATIVE: [&str; 1] = ["--enable-feature=native-histograms"];
+
+#[test]
+fn prometheus_finds_in_native_histograms_what_the_server_recorded() {
+    let Some(program) = provided("OMENDB_TEST_PROMETHEUS") else {
+        return;
+    };
+    let (server, token) = busy_server();
+    let traffic = server.directory.token("traffic", &["--permission", "data:read"]);
+    let mut client = server.client_with(&traffic);
+    wait_until_accepted(&mut client);
+    queries(&mut client, 480);
+    let mut prometheus = Prometheus::start(program, &server, &token, &NATIVE);
+    let series = r#"omendb_query_duration_seconds{db_id="c"}"#;
+    assert_eq!(prometheus.value(&format!("histogram_count({series})")), 500.0);
+    let json = server
+        .client_with(&token)
+        .get("/metrics/json?name[]=omendb_query_duration_seconds&db_id=c");
+    let json = json.json();
+    let recorded = &json["families"][0]["samples"][0];
+    assert_eq!(recorded["labels"]["db_id"], "c", "{recorded}");
+    let sum = prometheus.value(&format!("histogram_sum({series})"));
+    assert_eq!(Some(sum), recorded["sum"].as_f64());
+    for (q, name) in [(0.5, "p50"), (0.95, "p95"), (0.99, "p99")] {
+        let native = prometheus.value(&format!("histogram_quantile({q}, {series})"));
+        let middle = recorded[name].as_f64().expect("a histogram in use has quantiles");
+        // Prometheus interpolates within the bucket of which the server names the middle: half a bucket at most.
+        let error = (native / middle - 1.0).abs();
+        assert!(
+            error < 0.045,
+            "{name}: Prometheus says {native}, the server {middle}"
+        );
+    }
+    // Nothing else is lost: gauges, counters, and histograms without labels.
+    assert_eq!(
+        prometheus.value(r#"omendb_engine_queries_total{db_id="c"}"#),
+        500.0
+    );
+    assert_eq!(prometheus.value(r#"omendb_engine_vectors{db_id="c"}"#), 50.0);
+    assert!(prometheus.value("histogram_count(omendb_log_fsync_seconds)") > 0.0);
 }
 
 /// A token created while the server runs is taken up within seconds.

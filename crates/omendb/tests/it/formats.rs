@@ -1,9 +1,12 @@
 //! One snapshot in every format: chosen by content negotiation, filtered by name and collection, compressed on request.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use crate::client_model::{self, MetricFamily};
 use crate::page::Page;
 use crate::server::{Server, create_collection, upsert};
 
@@ -25,6 +28,8 @@ fn busy() -> Server {
 fn the_accept_header_chooses_the_format() {
     const TEXT: &str = "text/plain; version=0.0.4";
     const OPEN: &str = "application/openmetrics-text; version=1.0.0";
+    const PROTOBUF: &str =
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
     let server = busy();
     let check = |accept: Option<&str>, expected: &str| {
         let headers = accept.map(|accept| ("accept", accept));
@@ -35,11 +40,10 @@ fn the_accept_header_chooses_the_format() {
             content_type.starts_with(expected),
             "{accept:?} got {content_type}"
         );
-        assert_eq!(
-            response.text().ends_with("# EOF\n"),
-            expected == OPEN,
-            "{accept:?}"
-        );
+        let is_open = response.body.ends_with(b"# EOF\n");
+        assert_eq!(is_open, expected == OPEN, "{accept:?}");
+        // The first byte of a text page is that of a comment.
+        assert_eq!(response.body[0] != b'#', expected == PROTOBUF, "{accept:?}");
     };
     check(None, TEXT);
     check(Some("*/*"), TEXT);
@@ -67,6 +71,145 @@ fn the_accept_header_chooses_the_format() {
         ),
         OPEN,
     );
+    // What it sends with --enable-feature=native-histograms.
+    check(
+        Some(
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,\
+             application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,\
+             text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        ),
+        PROTOBUF,
+    );
+    check(Some("application/vnd.google.protobuf;encoding=text"), TEXT);
+}
+
+/// The page of `path` as protocol buffers.
+fn families(server: &Server, path: &str) -> Vec<MetricFamily> {
+    let accept = [("accept", "application/vnd.google.protobuf")];
+    let response = server.client().send("GET", path, &accept, b"");
+    assert_eq!(response.status, 200, "{path}");
+    client_model::families(&response.body)
+}
+
+/// The families with their types, of each that has any.
+fn types(families: &[MetricFamily]) -> BTreeSet<(String, &'static str)> {
+    let kind = |family: &MetricFamily| ["counter", "gauge", "", "", "histogram"][family.kind() as usize];
+    families
+        .iter()
+        .map(|family| (family.name().to_owned(), kind(family)))
+        .collect()
+}
+
+#[test]
+fn protobuf_says_what_the_text_says() {
+    let server = busy();
+    let check = |query: &str| {
+        let families = families(&server, &format!("/metrics?{query}"));
+        let text = server.client().get(&format!("/metrics?{query}"));
+        let text = Page::parse(text.text());
+        let named: BTreeSet<_> = text
+            .types
+            .iter()
+            .map(|(name, kind)| (name.clone(), kind.as_str()))
+            .collect();
+        assert_eq!(types(&families), named, "{query}");
+        (families, text)
+    };
+    // What no request between the two pages moves.
+    let (found, text) = check("name[]=omendb_query_duration_seconds&name[]=omendb_engine_queries_total");
+    assert_eq!(by_labels_but_bound(&found), without_bounds(&text));
+    let (all, _) = check("");
+    assert!(all.len() > 60, "{} families", all.len());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    for (family, metric) in all
+        .iter()
+        .flat_map(|family| family.metric.iter().map(move |metric| (family, metric)))
+    {
+        let Some(histogram) = &metric.histogram else {
+            continue;
+        };
+        histogram.check_native(family.name());
+        let started = histogram
+            .created_timestamp
+            .as_ref()
+            .map(|start| start.unix_nanos());
+        assert!(started.is_some_and(|start| (now - 600_000_000_000..now).contains(&start)));
+    }
+    let (of_a, _) = check("db_id=a");
+    let of_a = client_model::samples(&of_a);
+    assert!(
+        !of_a.is_empty()
+            && of_a
+                .keys()
+                .all(|(_, labels)| labels.get("db_id").is_some_and(|id| id == "a"))
+    );
+    assert!(families(&server, "/metrics?name[]=no_such_family").is_empty());
+}
+
+/// The values of each series in ascending order, the buckets of a histogram as one.
+type Values = BTreeMap<String, Vec<String>>;
+
+fn by_labels_but_bound(families: &[MetricFamily]) -> Values {
+    let samples = client_model::samples(families).into_iter();
+    values(samples.map(|((name, mut labels), value)| {
+        labels.remove("le");
+        let labels: Vec<_> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}=\"{value}\""))
+            .collect();
+        (format!("{name}{{{}}}", labels.join(",")), value)
+    }))
+}
+
+fn without_bounds(page: &Page) -> Values {
+    values(page.samples.iter().map(|(series, value)| {
+        let (before, bound) = series.split_once(",le=\"").unwrap_or((series, ""));
+        let after = bound.split_once('"').map_or("", |(_, after)| after);
+        (format!("{before}{after}"), *value)
+    }))
+}
+
+fn values(samples: impl Iterator<Item = (String, f64)>) -> Values {
+    let mut values = Values::new();
+    for (series, value) in samples {
+        values.entry(series).or_default().push(value.to_string());
+    }
+    values.values_mut().for_each(|values| values.sort_unstable());
+    values
+}
+
+#[test]
+fn every_format_is_compressed_on_request_and_left_out_of_the_answer_to_a_head() {
+    let server = busy();
+    for accept in [
+        "text/plain",
+        "application/openmetrics-text",
+        "application/vnd.google.protobuf",
+    ] {
+        // A page that the requests made here do not change.
+        let path = "/metrics?db_id=a";
+        let plain = server.client().send("GET", path, &[("accept", accept)], b"");
+        let headers = [("accept", accept), ("accept-encoding", "gzip")];
+        let packed = server.client().send("GET", path, &headers, b"");
+        assert_eq!(packed.header("content-encoding"), Some("gzip"), "{accept}");
+        assert_eq!(
+            packed.header("content-type"),
+            plain.header("content-type"),
+            "{accept}"
+        );
+        let mut page = Vec::new();
+        flate2::read::GzDecoder::new(packed.body.as_slice())
+            .read_to_end(&mut page)
+            .unwrap();
+        assert_eq!(page.len(), plain.body.len(), "{accept}");
+        let head = server.client().send("HEAD", path, &[("accept", accept)], b"");
+        assert_eq!((head.status, head.body.len()), (200, 0), "{accept}");
+        assert_eq!(
+            head.header("content-type"),
+            plain.header("content-type"),
+            "{accept}"
+        );
+    }
 }
 
 #[test]
@@ -122,7 +265,7 @@ fn json_and_openmetrics_say_what_the_text_says() {
     assert_eq!(json.header("content-type"), Some("application/json"));
     let json = json.json();
     let families = json["families"].as_array().expect("families is a list");
-    let names: std::collections::BTreeSet<_> = families
+    let names: BTreeSet<_> = families
         .iter()
         .filter_map(|family| family["name"].as_str())
         .collect();

@@ -6,6 +6,9 @@
 
 // What the tests are written with.
 mod client; // a blocking HTTP client small enough to misbehave on purpose
+// The messages of protocol buffers, declared for a library that is not ours: those the metrics core is tested with.
+#[path = "../../../omendb-metrics/tests/it/client_model.rs"]
+mod client_model;
 mod exactly; // what one operation moves, and that it moves nothing else
 mod page; // a scraped page as numbers, and what moved between two of them
 mod server; // the binary on port 0 with a directory of its own
