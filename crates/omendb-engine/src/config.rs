@@ -10,10 +10,12 @@ use crate::{Error, limits};
 pub const UNNAMED: &str = "";
 
 /// A collection's shape, fixed at its creation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CollectionConfig {
-    /// The vectors by name: either only [`UNNAMED`], or one or several with names.
+    /// The dense vectors by name: either only [`UNNAMED`], or some with names.
     pub vectors: BTreeMap<String, VectorConfig>,
+    /// The sparse vectors by name, of which none is that of a dense one.
+    pub sparse_vectors: BTreeMap<String, SparseConfig>,
 }
 
 /// One vector of every point.
@@ -25,11 +27,57 @@ pub struct VectorConfig {
     pub distance: Distance,
 }
 
+/// One sparse vector of every point, compared by the dot product.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SparseConfig {
+    /// How the values of a query are weighed.
+    pub modifier: Modifier,
+    /// What the index was asked to be.
+    pub index: SparseIndexOptions,
+}
+
+/// How the values of a query are weighed before they are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Modifier {
+    /// They are taken as they are.
+    #[default]
+    None,
+    /// Times the inverse document frequency of their term: `ln((points - with + 0.5) / (with + 0.5) + 1)`, where `with`
+    /// is how many of the collection's points have the term.
+    Idf,
+}
+
+/// What an index of a sparse vector was asked to be. It has no effect here, where every such index is exact and in
+/// memory; a collection reports what it was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SparseIndexOptions {
+    /// Points up to which another engine compares all.
+    pub full_scan_threshold: Option<u64>,
+    /// Whether to keep it on disk.
+    pub on_disk: Option<bool>,
+    /// Whether values of 32 bits were asked for by name.
+    pub is_float32: bool,
+    /// Where to keep it.
+    pub memory: Option<Placement>,
+}
+
+/// Where another engine keeps a structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// On disk.
+    Cold,
+    /// On disk and in the cache.
+    Cached,
+    /// In memory.
+    Pinned,
+}
+
 impl CollectionConfig {
     /// A collection of one unnamed vector.
     pub fn unnamed(dimension: usize, distance: Distance) -> Self {
         Self {
             vectors: BTreeMap::from([(UNNAMED.to_owned(), VectorConfig { dimension, distance })]),
+            ..Self::default()
         }
     }
 
@@ -52,14 +100,36 @@ impl CollectionConfig {
         Ok((position, config))
     }
 
+    /// The position of a sparse vector among the collection's, in order of names, and its configuration.
+    pub fn sparse_vector(&self, name: &str) -> Option<(usize, SparseConfig)> {
+        let mut known = self.sparse_vectors.iter().enumerate();
+        let (position, (_, &config)) = known.find(|(_, (known, _))| *known == name)?;
+        Some((position, config))
+    }
+
+    /// Checks that there is a vector of that name, dense or sparse.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) naming it, if there is none.
+    pub fn check_vector(&self, name: &str) -> Result<(), Error> {
+        if self.vectors.contains_key(name) || self.sparse_vectors.contains_key(name) {
+            return Ok(());
+        }
+        Err(self.unknown_vector(name))
+    }
+
     fn unknown_vector(&self, name: &str) -> Error {
+        if self.sparse_vectors.contains_key(name) {
+            return Error::invalid(format!("vector {name:?} is sparse, a dense one is expected"));
+        }
         if name == UNNAMED {
-            let names: Vec<_> = self.vectors.keys().map(String::as_str).collect();
+            let dense = self.vectors.keys().chain(self.sparse_vectors.keys());
+            let names: Vec<_> = dense.map(String::as_str).collect();
             return Error::invalid(format!(
                 "the collection's vectors are named: say which of {names:?}"
             ));
         }
-        if self.is_unnamed() {
+        if self.is_unnamed() && self.sparse_vectors.is_empty() {
             return Error::invalid(format!(
                 "not existing vector name {name:?}: the collection has one unnamed vector"
             ));
@@ -72,17 +142,17 @@ impl CollectionConfig {
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the offending value.
     pub fn validate(&self) -> Result<(), Error> {
-        let count = self.vectors.len();
+        let count = self.vectors.len() + self.sparse_vectors.len();
         if count == 0 || count > limits::MAX_VECTORS_PER_COLLECTION {
             let most = limits::MAX_VECTORS_PER_COLLECTION;
             return Err(Error::invalid(format!(
                 "vectors: {count} of them, not 1 to {most}"
             )));
         }
-        if count > 1 && self.is_unnamed() {
+        if self.vectors.len() > 1 && self.is_unnamed() {
             return Err(Error::invalid("vectors: one without a name beside named ones"));
         }
-        for (name, config) in &self.vectors {
+        for name in self.vectors.keys().chain(self.sparse_vectors.keys()) {
             if name.len() > limits::MAX_NAME_BYTES {
                 let most = limits::MAX_NAME_BYTES;
                 return Err(Error::invalid(format!(
@@ -90,6 +160,18 @@ impl CollectionConfig {
                     name.len()
                 )));
             }
+        }
+        for name in self.sparse_vectors.keys() {
+            if name == UNNAMED {
+                return Err(Error::invalid("sparse_vectors: one without a name"));
+            }
+            if self.vectors.contains_key(name) {
+                return Err(Error::invalid(format!(
+                    "sparse_vectors: {name:?} is the name of a dense vector too"
+                )));
+            }
+        }
+        for (name, config) in &self.vectors {
             let VectorConfig {
                 dimension,
                 distance: _,

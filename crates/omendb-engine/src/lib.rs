@@ -53,7 +53,7 @@ mod worker;
 mod write;
 
 pub use collection::{Collection, CollectionInfo, CollectionStatus, ScrollPage};
-pub use config::{CollectionConfig, VectorConfig};
+pub use config::{CollectionConfig, Modifier, Placement, SparseConfig, SparseIndexOptions, VectorConfig};
 pub use engine::{Engine, EngineOptions, LoadProgress, LoadReport, describe_metrics};
 pub use error::{Error, ErrorKind};
 pub use filter::{Condition, Filter};
@@ -65,7 +65,7 @@ pub use payload::{
     Fields, List, Payload, PayloadChange, PayloadEncoder, PayloadPath, PayloadSelector, Value, ValueRef,
 };
 pub use payload_index::{IndexInfo, IndexKind};
-pub use point::{Point, Record, VectorSelector, Vectors};
+pub use point::{Point, Record, SparseVector, Vector, VectorSelector, Vectors};
 pub use recall::{AccuracyReport, WorstQuery};
 pub use search::{
     ContextPair, Diverse, Example, Fusion, Hit, Prefetch, Query, Recommend, SearchRequest, SearchResponse,

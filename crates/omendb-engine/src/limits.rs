@@ -2,7 +2,9 @@
 
 /// Elements of one vector.
 pub const MAX_DIMENSION: usize = 65_536;
-/// Named vectors of one collection: presence is kept as one bit each in a word.
+/// Terms of one sparse vector: elements that are not zero.
+pub const MAX_SPARSE_TERMS: usize = 65_536;
+/// Vectors of one collection, dense and sparse ones together.
 pub const MAX_VECTORS_PER_COLLECTION: usize = 32;
 /// Bytes of a collection's or a vector's name.
 pub const MAX_NAME_BYTES: usize = 255;

@@ -2,7 +2,7 @@
 
 use crate::config::UNNAMED;
 use crate::state::{Chunk, Layout, State};
-use crate::{CollectionConfig, Error, PayloadSelector, PointId, Record, VectorSelector, Vectors};
+use crate::{CollectionConfig, Error, PayloadSelector, PointId, Record, Vector, VectorSelector, Vectors};
 
 /// What to carry, its vector names checked against the collection.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ impl<'a> Projection<'a> {
     ) -> Result<Self, Error> {
         if let VectorSelector::Named(names) = vectors {
             for name in names {
-                config.vector(name)?;
+                config.check_vector(name)?;
             }
         }
         Ok(Self { payload, vectors })
@@ -52,13 +52,20 @@ impl<'a> Projection<'a> {
             .iter()
             .enumerate()
             .filter(|(_, column)| wanted(&column.name));
-        let mut vectors = columns.filter_map(|(number, column)| {
+        let dense = columns.filter_map(|(number, column)| {
             let row = chunk.column(number).row(position)?;
-            Some((column.name.clone(), row.to_vec()))
+            Some((column.name.clone(), Vector::Dense(row.to_vec())))
         });
-        if layout.columns[0].name == UNNAMED {
-            return vectors.next().map(|(_, row)| Vectors::Unnamed(row));
+        let columns = layout.sparse.iter().enumerate();
+        let sparse = columns.filter(|(_, column)| wanted(&column.name));
+        let sparse = sparse.filter_map(|(number, column)| {
+            let row = chunk.sparse(number).row(position)?;
+            Some((column.name.clone(), Vector::Sparse(row.to_vector())))
+        });
+        let mut vectors: Vec<_> = dense.chain(sparse).collect();
+        match vectors.as_mut_slice() {
+            [(name, Vector::Dense(row))] if name == UNNAMED => Some(Vectors::Unnamed(std::mem::take(row))),
+            _ => Some(Vectors::Named(vectors)),
         }
-        Some(Vectors::Named(vectors.collect()))
     }
 }

@@ -7,19 +7,24 @@
 //!          | 3, u32 count, ids, payloads               replace the payloads of points that exist
 //!          | 4, u8 kind, u16 length, UTF-8 bytes         index a payload key: kind 1.. in order of the kinds, 0 none
 //! ids      = { 0, u64 | 1, u128 }                      a number or a UUID
-//! columns  = for each vector of the collection, in order of names:
+//! columns  = for each dense vector of the collection, in order of names:
 //!            0                                         no point has it
 //!          | 1, { f32 }                                all have it: count x dimension elements
 //!          | 2, bitmap, { f32 }                        one bit per point, then the rows of those that have it
+//!            then for each sparse vector, in order of names:
+//!            0 | 1, terms | 2, bitmap, terms           as above
+//! terms    = { u32 length }, { u32 index }, { f32 }    all lengths, then all indices, ascending in a row, then all values
 //! payloads = { u32 length }, bytes                     all lengths, then all payloads
 //! ```
 //! Everything is little-endian. Dimensions and names come from the catalogue. Snapshots consist of upserts too.
+
+mod sparse;
 
 use std::sync::Arc;
 
 use crate::ledger::Ledger;
 use crate::payload::{PayloadSegment, check_payload};
-use crate::state::{Chunk, Layout};
+use crate::state::{Chunk, Layout, SparseRow, Terms};
 use crate::{Error, IndexKind, Payload, PayloadPath, PointId, Uuid};
 
 const UPSERT: u8 = 1;
@@ -34,6 +39,8 @@ const PARTIAL: u8 = 2;
 
 /// Bytes of an f32.
 const ELEMENT: usize = size_of::<f32>();
+
+use sparse::{SparseColumn, put_sparse_column};
 
 /// One row as it is in a record.
 pub(crate) type RowBytes<'a> = &'a [[u8; ELEMENT]];
@@ -53,7 +60,15 @@ pub(crate) enum Effect<'a> {
 pub(crate) struct Upsert<'a> {
     pub(crate) ids: Vec<PointId>,
     columns: Vec<Column<'a>>,
+    sparse: Vec<SparseColumn<'a>>,
     pub(crate) payloads: Payloads<'a>,
+}
+
+/// The vectors of several points: for each vector of the collection, and each point, its row if it has one.
+#[derive(Debug, Default)]
+pub(crate) struct Columns<'a> {
+    pub(crate) dense: Vec<Vec<Option<&'a [f32]>>>,
+    pub(crate) sparse: Vec<Vec<Option<Terms<'a>>>>,
 }
 
 /// Payloads side by side, one per point.
@@ -86,14 +101,32 @@ impl<'a> Upsert<'a> {
             rows,
         } = &self.columns[column];
         let mut rows = rows.chunks_exact(*dimension);
-        (0..self.ids.len()).map(move |point| {
-            let is_present = match presence {
-                Presence::None => false,
-                Presence::All => true,
-                Presence::Some(bitmap) => bitmap[point / 8] >> (point % 8) & 1 != 0,
-            };
-            if is_present { rows.next() } else { None }
-        })
+        (0..self.ids.len()).map(move |point| if presence.has(point) { rows.next() } else { None })
+    }
+
+    /// The rows of one sparse column, as for [`rows`](Self::rows), charged to `ledger`.
+    pub(crate) fn sparse_rows(
+        &self,
+        column: usize,
+        ledger: &Arc<Ledger>,
+    ) -> impl Iterator<Item = Option<SparseRow>> {
+        self.sparse[column].rows(self.ids.len(), ledger)
+    }
+
+    /// Checks what decoding does not: payloads and terms, for records that come from disk.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.sparse.iter().try_for_each(SparseColumn::check)?;
+        self.payloads.check()
+    }
+}
+
+impl Presence<'_> {
+    fn has(&self, point: usize) -> bool {
+        match self {
+            Presence::None => false,
+            Presence::All => true,
+            Presence::Some(bitmap) => bitmap[point / 8] >> (point % 8) & 1 != 0,
+        }
     }
 }
 
@@ -155,15 +188,17 @@ pub(crate) fn decode<'a>(layout: &Layout, record: &'a [u8]) -> Result<Vec<Effect
     Ok(effects)
 }
 
-/// Appends an upsert to `record`: `columns` has for each vector of the collection, and each point, its row.
+/// Appends an upsert to `record`.
 pub(crate) fn put_upsert<'a>(
     record: &mut Vec<u8>,
     ids: &[PointId],
-    columns: &[Vec<Option<&'a [f32]>>],
+    columns: &Columns<'_>,
     payloads: impl Iterator<Item = &'a Payload> + Clone,
 ) {
+    let Columns { dense, sparse } = columns;
     put_ids(record, UPSERT, ids);
-    columns.iter().for_each(|rows| put_column(record, rows));
+    dense.iter().for_each(|rows| put_column(record, rows));
+    sparse.iter().for_each(|rows| put_sparse_column(record, rows));
     put_payload_bytes(record, payloads);
 }
 
@@ -210,7 +245,16 @@ pub(crate) fn chunk_record(layout: &Layout, chunk: &Chunk) -> Option<Vec<u8>> {
             .map(|&position| chunk.column(column).row(position))
             .collect()
     };
-    let columns: Vec<_> = (0..layout.columns.len()).map(rows).collect();
+    let terms = |column| {
+        positions
+            .iter()
+            .map(|&position| chunk.sparse(column).row(position))
+            .collect()
+    };
+    let columns = Columns {
+        dense: (0..layout.columns.len()).map(rows).collect(),
+        sparse: (0..layout.sparse.len()).map(terms).collect(),
+    };
     let mut record = Vec::new();
     put_upsert(
         &mut record,
@@ -239,22 +283,29 @@ fn put_ids(record: &mut Vec<u8>, kind: u8, ids: &[PointId]) {
     }
 }
 
-fn put_column(record: &mut Vec<u8>, rows: &[Option<&[f32]>]) {
+/// Appends which points have a row, and returns what it says.
+fn put_presence<R>(record: &mut Vec<u8>, rows: &[Option<R>]) -> u8 {
     let present = rows.iter().flatten().count();
-    if present == 0 {
-        record.push(ABSENT);
-        return;
-    }
-    if present == rows.len() {
-        record.push(COMPLETE);
+    let kind = if present == 0 {
+        ABSENT
+    } else if present == rows.len() {
+        COMPLETE
     } else {
-        record.push(PARTIAL);
+        PARTIAL
+    };
+    record.push(kind);
+    if kind == PARTIAL {
         let bitmap_start = record.len();
         record.resize(bitmap_start + rows.len().div_ceil(8), 0);
         for (point, _) in rows.iter().enumerate().filter(|(_, row)| row.is_some()) {
             record[bitmap_start + point / 8] |= 1 << (point % 8);
         }
     }
+    kind
+}
+
+fn put_column(record: &mut Vec<u8>, rows: &[Option<&[f32]>]) {
+    put_presence(record, rows);
     for row in rows.iter().flatten() {
         let start = record.len();
         record.resize(start + row.len() * ELEMENT, 0);
@@ -274,10 +325,13 @@ impl<'a> Reader<'a> {
         let count = ids.len();
         let column = |column: &crate::state::ColumnLayout| self.column(count, column.dimension);
         let columns = layout.columns.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        let sparse = layout.sparse.iter().map(|_| self.sparse_column(count));
+        let sparse = sparse.collect::<Result<Vec<_>, _>>()?;
         let payloads = self.payloads(count)?;
         Ok(Upsert {
             ids,
             columns,
+            sparse,
             payloads,
         })
     }
@@ -313,28 +367,31 @@ impl<'a> Reader<'a> {
     }
 
     fn column(&mut self, count: usize, dimension: usize) -> Result<Column<'a>, Error> {
-        let (presence, present) = match self.byte()? {
-            ABSENT => (Presence::None, 0),
-            COMPLETE => (Presence::All, count),
-            PARTIAL => {
-                let bitmap = self.take(count.div_ceil(8))?;
-                let present = (0..count)
-                    .filter(|point| bitmap[point / 8] >> (point % 8) & 1 != 0)
-                    .count();
-                (Presence::Some(bitmap), present)
-            }
-            other => {
-                return Err(Error::corrupt(format!(
-                    "record with a column of unknown kind {other}"
-                )));
-            }
-        };
+        let (presence, present) = self.presence(count)?;
         let rows = self.pieces(present.saturating_mul(dimension))?;
         Ok(Column {
             presence,
             dimension,
             rows,
         })
+    }
+
+    /// Which of `count` points have a row, and how many.
+    fn presence(&mut self, count: usize) -> Result<(Presence<'a>, usize), Error> {
+        match self.byte()? {
+            ABSENT => Ok((Presence::None, 0)),
+            COMPLETE => Ok((Presence::All, count)),
+            PARTIAL => {
+                let bitmap = self.take(count.div_ceil(8))?;
+                let present = (0..count)
+                    .filter(|point| bitmap[point / 8] >> (point % 8) & 1 != 0)
+                    .count();
+                Ok((Presence::Some(bitmap), present))
+            }
+            other => Err(Error::corrupt(format!(
+                "record with a column of unknown kind {other}"
+            ))),
+        }
     }
 
     fn ids(&mut self, count: usize) -> Result<Vec<PointId>, Error> {
@@ -383,7 +440,8 @@ fn cut_short() -> Error {
 mod tests {
     use super::*;
     use crate::ledger::Component;
-    use crate::{CollectionConfig, Distance, Value, VectorConfig};
+    use crate::state::SparseRows;
+    use crate::{CollectionConfig, Distance, SparseConfig, Value, VectorConfig};
 
     fn layout() -> Layout {
         let vector = |dimension| VectorConfig {
@@ -392,9 +450,15 @@ mod tests {
         };
         let named = [("a", 2), ("b", 3), ("c", 1)];
         let vectors = named.map(|(name, dimension)| (name.to_owned(), vector(dimension)));
+        let sparse = ["d", "e", "f"].map(|name| (name.to_owned(), SparseConfig::default()));
         Layout::new(&CollectionConfig {
             vectors: vectors.into(),
+            sparse_vectors: sparse.into(),
         })
+    }
+
+    fn terms<'a>(indices: &'a [u32], values: &'a [f32]) -> Option<Terms<'a>> {
+        Some(Terms { indices, values })
     }
 
     fn example() -> Vec<u8> {
@@ -404,11 +468,22 @@ mod tests {
             PointId::Uuid(Uuid::from_u128(9)),
             PointId::Number(u64::MAX),
         ];
-        let columns = [
-            vec![Some(&[1.0, 2.0][..]), Some(&[3.0, 4.0]), Some(&[5.0, 6.0])],
-            vec![None, Some(&[-1.0, f32::MIN_POSITIVE, f32::MAX][..]), None],
-            vec![None, None, None],
-        ];
+        let columns = Columns {
+            dense: vec![
+                vec![Some(&[1.0, 2.0][..]), Some(&[3.0, 4.0]), Some(&[5.0, 6.0])],
+                vec![None, Some(&[-1.0, f32::MIN_POSITIVE, f32::MAX][..]), None],
+                vec![None, None, None],
+            ],
+            sparse: vec![
+                vec![
+                    terms(&[1, u32::MAX], &[0.5, -2.0]),
+                    terms(&[], &[]),
+                    terms(&[0], &[3.0]),
+                ],
+                vec![None, None, terms(&[4, 5, 6], &[1.0, 2.0, 3.0])],
+                vec![None, None, None],
+            ],
+        };
         let mut record = Vec::new();
         put_upsert(
             &mut record,
@@ -460,8 +535,26 @@ mod tests {
             [None, Some(vec![-1.0, f32::MIN_POSITIVE, f32::MAX]), None]
         );
         assert_eq!(rows(2), [None, None, None]);
-        upsert.payloads.check().unwrap();
+        upsert.check().unwrap();
         let ledger = Arc::default();
+        let sparse = |column| {
+            let mut rows = SparseRows::new(3, &ledger);
+            upsert.sparse_rows(column, &ledger).for_each(|row| rows.push(row));
+            let terms = |at| rows.row(at).map(Terms::to_vector);
+            [0, 1, 2].map(terms)
+        };
+        let vector = |terms: Option<Terms<'_>>| terms.map(Terms::to_vector);
+        let first = [
+            terms(&[1, u32::MAX], &[0.5, -2.0]),
+            terms(&[], &[]),
+            terms(&[0], &[3.0]),
+        ];
+        assert_eq!(sparse(0), first.map(vector));
+        assert_eq!(
+            sparse(1),
+            [None, None, vector(terms(&[4, 5, 6], &[1.0, 2.0, 3.0]))]
+        );
+        assert_eq!(sparse(2), [None, None, None]);
         let payloads: Vec<_> = upsert.payloads.decode(&ledger).collect();
         assert_eq!(
             payloads[0],
@@ -476,6 +569,35 @@ mod tests {
         assert!(ledger.component(Component::Payload) > 0);
         drop((payloads, changes));
         assert_eq!(ledger.total(), 0);
+    }
+
+    #[test]
+    fn terms_that_no_write_can_have_are_refused() {
+        let layout = layout();
+        let check = |indices: &[u32], values: &[f32], expected: &str| {
+            let columns = Columns {
+                dense: vec![vec![None]; 3],
+                sparse: vec![vec![terms(indices, values)], vec![None], vec![None]],
+            };
+            let mut record = Vec::new();
+            put_upsert(
+                &mut record,
+                &[PointId::Number(1)],
+                &columns,
+                [&Payload::default()].into_iter(),
+            );
+            let effects = decode(&layout, &record).unwrap();
+            let [Effect::Upsert(upsert)] = &effects[..] else {
+                panic!("{effects:?}")
+            };
+            let error = upsert.check().unwrap_err();
+            assert!(error.message().contains(expected), "{error}");
+        };
+        check(&[2, 1], &[1.0, 1.0], "out of order");
+        check(&[2, 2], &[1.0, 1.0], "out of order");
+        check(&[1, 2], &[1.0, f32::NAN], "NaN in it");
+        let many: Vec<u32> = (0..=65_536).collect();
+        check(&many, &vec![1.0; many.len()], "65537 terms, more than 65536");
     }
 
     #[test]
@@ -499,7 +621,10 @@ mod tests {
                 damaged[position] ^= flip;
                 for effect in decode(&layout, &damaged).into_iter().flatten() {
                     if let Effect::Upsert(upsert) = effect {
-                        let _ = upsert.payloads.check();
+                        let _ = upsert.check();
+                        let ledger = Arc::default();
+                        let count = |column| upsert.sparse_rows(column, &ledger).count();
+                        (0..3).for_each(|column| assert_eq!(count(column), upsert.ids.len()));
                         (0..3).for_each(|column| assert_eq!(upsert.rows(column).count(), upsert.ids.len()));
                     }
                 }

@@ -5,13 +5,15 @@ mod codes;
 mod cow_vec;
 mod id_map;
 mod layout;
+mod sparse_rows;
 mod store;
 
 use std::sync::Arc;
 
 pub(crate) use chunk::{Chunk, Entries, Rows, SlotBits};
 pub(crate) use codes::{Certificate, Codes, encode, round_up};
-pub(crate) use layout::{ColumnLayout, Layout};
+pub(crate) use layout::{ColumnLayout, Layout, SparseLayout};
+pub(crate) use sparse_rows::{SparseRow, SparseRows, SparseSegment, Terms};
 pub(crate) use store::{Applied, Store};
 
 use cow_vec::CowVec;

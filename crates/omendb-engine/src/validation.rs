@@ -3,9 +3,12 @@
 use omendb_distance::{Distance, normalize};
 
 use crate::collection::Step;
-use crate::record::{put_delete, put_index, put_upsert};
-use crate::state::{ColumnLayout, Layout};
-use crate::{Error, Operation, PayloadPath, Point, PointId, PointSelector, Vectors, WriteBatch, limits};
+use crate::config::UNNAMED;
+use crate::record::{Columns, put_delete, put_index, put_upsert};
+use crate::state::{ColumnLayout, Layout, SparseLayout, Terms};
+use crate::{
+    Error, Operation, PayloadPath, Point, PointId, PointSelector, Vector, Vectors, WriteBatch, limits,
+};
 
 /// A checked batch, ready for its turn.
 #[derive(Debug)]
@@ -112,17 +115,21 @@ fn encode_upsert(layout: &Layout, mut points: Vec<Point>, record: &mut Vec<u8>) 
     record.reserve(bytes);
     let ids: Vec<PointId> = points.iter().map(|point| point.id).collect();
     let rows = |column: &ColumnLayout| points.iter().map(|point| row(point, &column.name)).collect();
-    let columns: Vec<Vec<Option<&[f32]>>> = layout.columns.iter().map(rows).collect();
+    let terms = |column: &SparseLayout| points.iter().map(|point| terms(point, &column.name)).collect();
+    let columns = Columns {
+        dense: layout.columns.iter().map(rows).collect(),
+        sparse: layout.sparse.iter().map(terms).collect(),
+    };
     put_upsert(record, &ids, &columns, points.iter().map(|point| &point.payload));
     Ok(())
 }
 
-/// Checks one point's vectors and brings those compared by angle to unit length.
+/// Checks one point's vectors, brings those compared by angle to unit length and sorts sparse ones.
 fn check_point(layout: &Layout, point: &mut Point) -> Result<(), Error> {
     let id = point.id;
     match &mut point.vectors {
         Vectors::Unnamed(row) => match layout.columns.as_slice() {
-            [column] if column.name.is_empty() => check_row(column, id, row),
+            [column] if column.name == UNNAMED => check_row(column, id, row),
             _ => Err(Error::invalid(format!(
                 "point {id}: the collection's vectors are named, this one is not"
             ))),
@@ -130,27 +137,44 @@ fn check_point(layout: &Layout, point: &mut Point) -> Result<(), Error> {
         Vectors::Named(rows) => {
             for position in 0..rows.len() {
                 let (earlier, later) = rows.split_at_mut(position);
-                let (name, row) = &mut later[0];
-                let column = layout
-                    .columns
-                    .iter()
-                    .find(|column| column.name == *name && !name.is_empty());
-                let unknown = || Error::invalid(format!("point {id}: not existing vector name {name:?}"));
-                let column = column.ok_or_else(unknown)?;
+                let (name, vector) = &mut later[0];
+                check_vector(layout, id, (name, vector))?;
                 if earlier.iter().any(|(other, _)| other == name) {
                     return Err(Error::invalid(format!(
                         "point {id}: vector {name:?} appears twice"
                     )));
                 }
-                check_row(column, id, row)?;
             }
-            if layout.columns[0].name.is_empty() {
+            let is_given = |name: &str| rows.iter().any(|(given, _)| given == name);
+            // Beside sparse vectors any may be left out, as where they all have names.
+            let is_only = layout.sparse.is_empty();
+            if is_only && layout.columns[0].name == UNNAMED && !is_given(UNNAMED) {
                 return Err(Error::invalid(format!(
                     "point {id}: no vector; the collection has one without a name"
                 )));
             }
             Ok(())
         }
+    }
+}
+
+fn check_vector(layout: &Layout, id: PointId, (name, vector): (&str, &mut Vector)) -> Result<(), Error> {
+    let column = layout.columns.iter().find(|column| column.name == name);
+    let is_sparse = layout.sparse.iter().any(|column| column.name == name);
+    match (vector, column, is_sparse) {
+        (Vector::Dense(row), Some(column), _) => check_row(column, id, row),
+        (Vector::Sparse(terms), None, true) => terms
+            .sort()
+            .map_err(|error| Error::invalid(format!("point {id}: vector {name:?}: {error}"))),
+        (Vector::Sparse(_), Some(_), _) => Err(Error::invalid(format!(
+            "point {id}: vector {name:?} is dense, this one is sparse"
+        ))),
+        (Vector::Dense(_), None, true) => Err(Error::invalid(format!(
+            "point {id}: vector {name:?} is sparse, this one is dense"
+        ))),
+        (_, None, false) => Err(Error::invalid(format!(
+            "point {id}: not existing vector name {name:?}"
+        ))),
     }
 }
 
@@ -167,20 +191,42 @@ fn check_row(column: &ColumnLayout, id: PointId, row: &mut [f32]) -> Result<(), 
 fn row<'a>(point: &'a Point, name: &str) -> Option<&'a [f32]> {
     match &point.vectors {
         Vectors::Unnamed(row) => Some(row),
-        Vectors::Named(rows) => rows
-            .iter()
-            .find(|(other, _)| other == name)
-            .map(|(_, row)| row.as_slice()),
+        Vectors::Named(vectors) => match vector(vectors, name)? {
+            Vector::Dense(row) => Some(row),
+            Vector::Sparse(_) => None,
+        },
     }
+}
+
+fn terms<'a>(point: &'a Point, name: &str) -> Option<Terms<'a>> {
+    match &point.vectors {
+        Vectors::Unnamed(_) => None,
+        Vectors::Named(vectors) => match vector(vectors, name)? {
+            Vector::Dense(_) => None,
+            Vector::Sparse(vector) => Some(vector.into()),
+        },
+    }
+}
+
+fn vector<'a>(vectors: &'a [(String, Vector)], name: &str) -> Option<&'a Vector> {
+    let mut vectors = vectors.iter();
+    vectors.find(|(other, _)| other == name).map(|(_, vector)| vector)
 }
 
 /// Bytes of a point in the record, to within the few that count and mark them.
 fn point_bytes(point: &Point) -> usize {
-    let elements: usize = match &point.vectors {
-        Vectors::Unnamed(row) => row.len(),
-        Vectors::Named(rows) => rows.iter().map(|(_, row)| row.len()).sum(),
+    let vectors = match &point.vectors {
+        Vectors::Unnamed(row) => size_of_val(row.as_slice()),
+        Vectors::Named(vectors) => vectors.iter().map(|(_, vector)| vector_bytes(vector)).sum(),
     };
-    size_of::<PointId>() + elements * size_of::<f32>() + point.payload.as_bytes().len()
+    size_of::<PointId>() + vectors + point.payload.as_bytes().len()
+}
+
+fn vector_bytes(vector: &Vector) -> usize {
+    match vector {
+        Vector::Dense(row) => size_of_val(row.as_slice()),
+        Vector::Sparse(vector) => size_of::<u32>() + Terms::from(vector).bytes(),
+    }
 }
 
 /// Refuses more than a batch may have in the log.

@@ -61,6 +61,11 @@ impl AtomicFile {
     /// # Errors
     /// [`Error::Corrupt`] when magic, length or checksum do not hold, [`Error::Unsupported`] for a later version.
     pub fn read(&self) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.read_versioned()?.map(|(_, content)| content))
+    }
+
+    /// The version the content was written in, at most that of this build, and the content.
+    fn read_versioned(&self) -> Result<Option<(u32, Vec<u8>)>, Error> {
         let file = match self.fs.open(&self.path, Access::Read) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -79,17 +84,21 @@ impl AtomicFile {
             .map_err(|e| Error::io("read", &self.path, e))?;
         bytes.truncate(read);
         self.check(&bytes)?;
-        Ok(Some(bytes.split_off(HEADER_BYTES)))
+        let version = u32_at(&bytes, 8);
+        Ok(Some((version, bytes.split_off(HEADER_BYTES))))
     }
 
-    /// As [`Self::read`], for the start of a process: what a predecessor may have renamed without a successful sync
-    /// is written again and synced before anybody acts on it.
-    pub fn recover(&self) -> Result<Option<Vec<u8>>, Error> {
-        let content = self.read()?;
-        if let Some(content) = &content {
-            self.replace(content)?;
+    /// The content and the version it was written in, for the start of a process: what a predecessor may have renamed
+    /// without a successful sync is written again, in the same version, and synced before anybody acts on it.
+    ///
+    /// # Errors
+    /// As for [`Self::read`] and [`Self::replace`].
+    pub fn recover(&self) -> Result<Option<(u32, Vec<u8>)>, Error> {
+        let found = self.read_versioned()?;
+        if let Some((version, content)) = &found {
+            self.replace_as(*version, content)?;
         }
-        Ok(content)
+        Ok(found)
     }
 
     /// Replaces the content: writes a temporary file, syncs it, renames it over the old one and syncs the directory.
@@ -99,6 +108,10 @@ impl AtomicFile {
     /// After [`Error::Full`], and every other error that leaves [`Self::is_poisoned`] false, the old content stands
     /// and the call may be repeated. [`Error::Poisoned`] when an earlier sync failed.
     pub fn replace(&self, content: &[u8]) -> Result<(), Error> {
+        self.replace_as(self.version, content)
+    }
+
+    fn replace_as(&self, version: u32, content: &[u8]) -> Result<(), Error> {
         if self.is_poisoned() {
             return Err(Error::Poisoned);
         }
@@ -108,7 +121,7 @@ impl AtomicFile {
                 limit: MAX_ATOMIC_FILE_BYTES as u64,
             });
         }
-        if let Err(error) = self.write_temporary(&self.encode(content)) {
+        if let Err(error) = self.write_temporary(&self.encode(version, content)) {
             if !self.is_poisoned() {
                 // Best effort: a file left behind is removed by the next call, but its space may be wanted.
                 let _ = self.fs.remove_file(&self.temporary);
@@ -154,10 +167,10 @@ impl AtomicFile {
         error
     }
 
-    fn encode(&self, content: &[u8]) -> Vec<u8> {
+    fn encode(&self, version: u32, content: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + content.len());
         bytes.extend_from_slice(&self.magic);
-        bytes.extend_from_slice(&self.version.to_le_bytes());
+        bytes.extend_from_slice(&version.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&(content.len() as u64).to_le_bytes());
         bytes.extend_from_slice(content);

@@ -19,6 +19,9 @@ use crate::{Error, ErrorKind, WriteOutcome, WriteStats, limits};
 /// Bytes of vectors that one compaction step moves: a few milliseconds for which writes wait.
 const COMPACTION_STEP_BYTES: usize = 4 << 20;
 
+/// Elements that moving a sparse vector is taken to cost: indices and values of a hundred terms or so.
+const EXPECTED_TERMS: usize = 256;
+
 /// What may wait in a collection's queue.
 #[derive(Debug)]
 pub(crate) enum Op {
@@ -243,14 +246,10 @@ impl Commit {
     fn compact(&mut self) -> Outcome {
         let clock = self.shared.services.clock.clone();
         let begun = clock.now();
-        let dimensions: usize = self
-            .shared
-            .layout
-            .columns
-            .iter()
-            .map(|column| column.dimension)
-            .sum();
-        let points = (COMPACTION_STEP_BYTES / (dimensions * size_of::<f32>())).max(1);
+        let layout = &self.shared.layout;
+        let dimensions: usize = layout.columns.iter().map(|column| column.dimension).sum();
+        let elements = dimensions + layout.sparse.len() * EXPECTED_TERMS;
+        let points = (COMPACTION_STEP_BYTES / (elements * size_of::<f32>())).max(1);
         let is_changed = self.store.has_sparse_chunks();
         self.store.compact(points);
         if is_changed {

@@ -144,8 +144,12 @@ impl<'a> Subject<'a> {
 impl Place<'_> {
     fn has_vector(&self, name: &str) -> bool {
         let columns = &self.layout.columns;
-        let column = columns.iter().position(|column| column.name == name);
-        column.is_some_and(|column| self.chunk.column(column).present.contains(self.position))
+        if let Some(column) = columns.iter().position(|column| column.name == name) {
+            return self.chunk.column(column).present.contains(self.position);
+        }
+        let sparse = &self.layout.sparse;
+        let column = sparse.iter().position(|column| column.name == name);
+        column.is_some_and(|column| self.chunk.sparse(column).present.contains(self.position))
     }
 }
 
@@ -259,7 +263,10 @@ mod tests {
 
     use super::*;
     use crate::filter::{GeoArea, Match, Range};
-    use crate::{CollectionConfig, Distance, Payload, PointId, Value, VectorConfig};
+    use crate::state::{SparseSegment, Terms};
+    use crate::{
+        CollectionConfig, Distance, Payload, PointId, SparseConfig, SparseVector, Value, VectorConfig,
+    };
 
     fn object(fields: &[(&str, Value)]) -> Value {
         Value::Object(
@@ -534,11 +541,18 @@ mod tests {
         let vectors = ["image", "text"].map(|name| (name.to_owned(), vector));
         let layout = Layout::new(&CollectionConfig {
             vectors: vectors.into(),
+            sparse_vectors: [("words".to_owned(), SparseConfig::default())].into(),
         });
         let mut chunk = Chunk::new(&layout, &std::sync::Arc::default());
         let position = chunk.push_entry(PointId::Number(7), Payload::default());
         chunk.rows_mut(0).push(Some([1.0].into_iter()));
         chunk.rows_mut(1).push(None::<std::iter::Empty<f32>>);
+        let words = SparseVector::default();
+        let words = SparseSegment::gather(
+            [Some(Terms::from(&words))].into_iter(),
+            &std::sync::Arc::default(),
+        );
+        words.into_iter().for_each(|row| chunk.sparse_mut(0).push(row));
         let subject = Subject::point(&layout, &chunk, position);
         let has_vector = |name: &str| Condition::HasVector(name.to_owned());
         let has_id = |id: u64| Condition::HasId(HashSet::from([PointId::Number(id)]));
@@ -546,6 +560,7 @@ mod tests {
             (has_vector("image"), true),
             (has_vector("text"), false),
             (has_vector("sound"), false),
+            (has_vector("words"), true),
             (has_id(7), true),
             (has_id(8), false),
         ] {

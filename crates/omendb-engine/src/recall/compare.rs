@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
     use crate::ledger::{Charge, Component, Ledger};
-    use crate::record::put_upsert;
+    use crate::record::{Columns, put_upsert};
     use crate::state::{Layout, Store};
     use crate::{CollectionConfig, Payload, PointId};
 
@@ -149,12 +149,15 @@ mod tests {
         let layout = Arc::new(Layout::new(&CollectionConfig::unnamed(1, Distance::Euclid)));
         let ids: Vec<PointId> = (0..100).map(PointId::from).collect();
         let places: Vec<f32> = (0..100_u8).map(f32::from).collect();
-        let rows = places.chunks(1).map(Some).collect();
+        let columns = Columns {
+            dense: vec![places.chunks(1).map(Some).collect()],
+            ..Columns::default()
+        };
         let mut record = Vec::new();
         put_upsert(
             &mut record,
             &ids,
-            &[rows],
+            &columns,
             std::iter::repeat_n(&Payload::default(), 100),
         );
         let mut store = Store::new(layout, &ledger);

@@ -6,7 +6,7 @@ use crate::search::no_point;
 use crate::search::request::{ContextPair, Example, Query, Recommend, Strategy};
 use crate::state::State;
 use crate::validation::{check_dimension, check_finite};
-use crate::{Error, PointId, SearchStats, limits};
+use crate::{Error, PointId, SearchStats, Vector, limits};
 
 /// Vectors to compare with, of which all are prepared for the distance.
 #[derive(Debug)]
@@ -213,9 +213,15 @@ impl<'a> Examples<'a> {
         }
     }
 
-    fn vector(&self, vector: &[f32]) -> Result<Vec<f32>, Error> {
+    fn vector(&self, vector: &Vector) -> Result<Vec<f32>, Error> {
         let layout = &self.state.layout.columns[self.column];
         let name = || format!("query vector {:?}", layout.name);
+        let Vector::Dense(vector) = vector else {
+            return Err(Error::invalid(format!(
+                "{}: it is sparse, the collection's is dense",
+                name()
+            )));
+        };
         check_dimension(vector, layout.dimension, name)?;
         check_finite(vector, name)?;
         Ok(vector.to_vec())

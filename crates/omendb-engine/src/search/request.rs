@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::filter::Filter;
-use crate::{Payload, PayloadSelector, PointId, SearchStats, VectorSelector, Vectors};
+use crate::{Payload, PayloadSelector, PointId, SearchStats, Vector, VectorSelector, Vectors};
 
 /// A search of one collection.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,10 +52,10 @@ pub struct Prefetch {
 
 impl SearchRequest {
     /// The `limit` points nearest to `vector` by the unnamed vector: ids and scores only.
-    pub fn nearest(vector: Vec<f32>, limit: usize) -> Self {
+    pub fn nearest(vector: impl Into<Vector>, limit: usize) -> Self {
         Self {
             using: crate::config::UNNAMED.to_owned(),
-            query: Query::Nearest(vector),
+            query: Query::Nearest(vector.into()),
             limit,
             offset: 0,
             score_threshold: None,
@@ -78,7 +78,7 @@ impl SearchRequest {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Query {
     /// The points nearest to this vector.
-    Nearest(Vec<f32>),
+    Nearest(Vector),
     /// The points nearest to this point, which is not among them.
     NearestTo(PointId),
     /// Points near to an example, and unlike one another.
@@ -98,8 +98,8 @@ pub enum Query {
 /// A vector, or the vector of a stored point, which then is no hit.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Example {
-    /// These elements.
-    Vector(Vec<f32>),
+    /// This one.
+    Vector(Vector),
     /// Those of this point.
     Point(PointId),
 }

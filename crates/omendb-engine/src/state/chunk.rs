@@ -7,8 +7,8 @@
 use std::sync::{Arc, Weak};
 
 use crate::ledger::{Charge, Component, Ledger};
-use crate::state::Codes;
 use crate::state::layout::{ColumnLayout, Layout, MAX_CHUNK_SLOTS};
+use crate::state::{Codes, SparseRows};
 use crate::{Payload, PointId};
 
 /// One bit per slot of a chunk.
@@ -79,8 +79,10 @@ pub(crate) struct Chunk {
     /// Slots whose points exist.
     pub(crate) alive: SlotBits,
     entries: Arc<Entries>,
-    /// One per vector of the collection.
+    /// One per dense vector of the collection.
     columns: Box<[Arc<Rows>]>,
+    /// One per sparse vector of the collection.
+    sparse: Box<[Arc<SparseRows>]>,
 }
 
 /// Ids and payloads of the slots written so far.
@@ -113,10 +115,15 @@ impl Chunk {
             .columns
             .iter()
             .map(|column| Arc::new(Rows::new(column, slots, ledger)));
+        let sparse = layout
+            .sparse
+            .iter()
+            .map(|_| Arc::new(SparseRows::new(slots, ledger)));
         Self {
             alive: SlotBits::default(),
             entries: Arc::new(Entries::new(slots, ledger)),
             columns: columns.collect(),
+            sparse: sparse.collect(),
         }
     }
 
@@ -147,7 +154,22 @@ impl Chunk {
         &self.columns[column]
     }
 
-    /// Appends a point without its vectors, for which [`rows_mut`](Self::rows_mut) is called next; returns its position.
+    pub(crate) fn sparse(&self, column: usize) -> &Arc<SparseRows> {
+        &self.sparse[column]
+    }
+
+    /// How many vectors the point at `position` has.
+    pub(crate) fn vectors(&self, position: usize) -> usize {
+        let dense = self.columns.iter().map(|rows| rows.present);
+        let sparse = self.sparse.iter().map(|rows| rows.present);
+        dense
+            .chain(sparse)
+            .filter(|present| present.contains(position))
+            .count()
+    }
+
+    /// Appends a point without its vectors, for which [`rows_mut`](Self::rows_mut) and
+    /// [`sparse_mut`](Self::sparse_mut) are called next; returns its position.
     pub(crate) fn push_entry(&mut self, id: PointId, payload: Payload) -> usize {
         let entries = Arc::make_mut(&mut self.entries);
         let position = entries.ids.len();
@@ -166,10 +188,15 @@ impl Chunk {
         Arc::make_mut(&mut self.columns[column])
     }
 
+    pub(crate) fn sparse_mut(&mut self, column: usize) -> &mut SparseRows {
+        Arc::make_mut(&mut self.sparse[column])
+    }
+
     /// The chunk leaves the current state: what readers still hold of it is retired.
     pub(crate) fn retire(&self) {
         self.entries.charge.retire();
         self.columns.iter().for_each(|rows| rows.charge.retire());
+        self.sparse.iter().for_each(|rows| rows.retire());
     }
 }
 

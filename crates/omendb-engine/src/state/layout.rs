@@ -19,13 +19,15 @@ const LEAST_CODED_DIMENSION: usize = 64;
 /// The shape of every chunk of a collection.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    /// In order of names.
+    /// The dense vectors, in order of names.
     pub(crate) columns: Vec<ColumnLayout>,
+    /// The sparse vectors, in order of names.
+    pub(crate) sparse: Vec<SparseLayout>,
     /// A power of two.
     pub(crate) chunk_slots: usize,
 }
 
-/// One named vector.
+/// One dense vector.
 #[derive(Debug)]
 pub(crate) struct ColumnLayout {
     pub(crate) name: String,
@@ -33,6 +35,12 @@ pub(crate) struct ColumnLayout {
     pub(crate) distance: Distance,
     /// Whether rows are kept as codes too, which a scan reads first.
     pub(crate) is_coded: bool,
+}
+
+/// One sparse vector.
+#[derive(Debug)]
+pub(crate) struct SparseLayout {
+    pub(crate) name: String,
 }
 
 impl Layout {
@@ -47,11 +55,16 @@ impl Layout {
                 is_coded: vector.dimension >= LEAST_CODED_DIMENSION && vector.distance != Distance::Manhattan,
             })
             .collect();
+        let sparse = config
+            .sparse_vectors
+            .keys()
+            .map(|name| SparseLayout { name: name.clone() });
         let widest = columns.iter().map(|column| column.dimension).max().unwrap_or(1);
         let slots = CHUNK_BYTES / (widest * size_of::<f32>());
         let chunk_slots = if slots == 0 { 1 } else { 1 << slots.ilog2() };
         Self {
             columns,
+            sparse: sparse.collect(),
             chunk_slots: chunk_slots.min(MAX_CHUNK_SLOTS),
         }
     }

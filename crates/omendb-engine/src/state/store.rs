@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::ledger::Ledger;
 use crate::payload::PayloadSegment;
 use crate::record::{Effect, Payloads, RowBytes, Upsert, decode};
-use crate::state::{Chunk, Layout, State};
+use crate::state::{Chunk, Layout, SparseRow, SparseSegment, State};
 use crate::{Error, ErrorKind, Payload, PointId, limits};
 
 /// A closed chunk is compacted when at most this share of its slots is alive: one in two bounds the waste to as much
@@ -120,7 +120,7 @@ impl Store {
         let effects = decode(&layout, record)?;
         for effect in &effects {
             match effect {
-                Effect::Upsert(upsert) => upsert.payloads.check()?,
+                Effect::Upsert(upsert) => upsert.check()?,
                 Effect::Payloads(_, payloads) => payloads.check()?,
                 Effect::Delete(_) | Effect::Index(..) => {}
             }
@@ -136,14 +136,22 @@ impl Store {
             && let Some(number) = self.sparse.pop_first()
             && let Some(chunk) = self.chunk(number).cloned()
         {
-            // Copied, so that the survivors do not keep the payloads of the dead.
+            // Copied, so that the survivors do not keep the payloads and terms of the dead.
             let payloads =
                 PayloadSegment::gather(chunk.alive.iter().map(|at| chunk.payload(at)), &self.ledger);
+            let sparse_rows = |column| {
+                let rows = chunk.alive.iter().map(|at| chunk.sparse(column).row(at));
+                SparseSegment::gather(rows, &self.ledger).into_iter()
+            };
+            let mut sparse: Vec<_> = (0..self.state.layout.sparse.len()).map(sparse_rows).collect();
             for (position, payload) in chunk.alive.iter().zip(payloads) {
                 let slot = self.push(chunk.id(position), payload);
                 for column in 0..self.state.layout.columns.len() {
                     let row = chunk.column(column).row(position);
                     self.push_row(slot, column, row.map(|row| row.iter().copied()));
+                }
+                for (column, rows) in sparse.iter_mut().enumerate() {
+                    self.push_sparse(slot, column, rows.next().flatten());
                 }
                 self.state.ids.insert(chunk.id(position), slot);
                 moved += 1;
@@ -206,14 +214,20 @@ impl Store {
             .map(|column| upsert.rows(column))
             .collect();
         let ledger = Arc::clone(&self.ledger);
+        let mut sparse: Vec<_> = (0..self.state.layout.sparse.len())
+            .map(|column| upsert.sparse_rows(column, &ledger))
+            .collect();
         for (&id, payload) in upsert.ids.iter().zip(upsert.payloads.decode(&ledger)) {
             let slot = self.push(id, payload);
             for (column, rows) in columns.iter_mut().enumerate() {
-                let row = rows.next().flatten();
-                applied.vectors_written += u64::from(row.is_some());
-                self.state.vectors += u64::from(row.is_some());
-                self.push_row(slot, column, row.map(elements));
+                self.push_row(slot, column, rows.next().flatten().map(elements));
             }
+            for (column, rows) in sparse.iter_mut().enumerate() {
+                self.push_sparse(slot, column, rows.next().flatten());
+            }
+            let vectors = self.vectors_at(slot);
+            applied.vectors_written += vectors;
+            self.state.vectors += vectors;
             applied.points_upserted += 1;
             if let Some(previous) = self.state.ids.insert(id, slot) {
                 self.bury(previous);
@@ -256,6 +270,19 @@ impl Store {
         }
     }
 
+    fn push_sparse(&mut self, slot: u32, column: usize, row: Option<SparseRow>) {
+        let (number, _) = self.state.layout.locate(slot);
+        if let Some(Some(chunk)) = self.state.chunks.get_mut(number) {
+            Arc::make_mut(chunk).sparse_mut(column).push(row);
+        }
+    }
+
+    /// How many vectors the point at `slot` has.
+    fn vectors_at(&self, slot: u32) -> u64 {
+        let place = self.state.locate(slot);
+        place.map_or(0, |(chunk, position)| chunk.vectors(position) as u64)
+    }
+
     /// The number of a chunk with room for a point.
     fn open_chunk(&mut self) -> usize {
         if let Some(number) = self.open {
@@ -279,17 +306,14 @@ impl Store {
     /// Marks the point at `slot` as gone.
     fn bury(&mut self, slot: u32) {
         let (number, position) = self.state.layout.locate(slot);
-        let columns = self.state.layout.columns.len();
+        let vectors = self.vectors_at(slot);
         let Some(Some(chunk)) = self.state.chunks.get_mut(number) else {
             return;
         };
         let chunk = Arc::make_mut(chunk);
         chunk.alive.remove(position);
-        let vectors = (0..columns)
-            .filter(|&column| chunk.column(column).present.contains(position))
-            .count();
         let is_empty = chunk.alive.is_empty();
-        self.state.vectors -= vectors as u64;
+        self.state.vectors -= vectors;
         self.state.tombstones += 1;
         if is_empty {
             self.clear(number);

@@ -4,18 +4,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use omendb_engine::{
-    CollectionConfig, Distance, Engine, EngineOptions, Operation, Payload, Point, PointId, Value, Vectors,
-    WriteBatch,
+    CollectionConfig, Distance, Engine, EngineOptions, Operation, Payload, Point, PointId, SparseVector,
+    Value, Vector, Vectors, WriteBatch,
 };
 use omendb_sim::{CrashPoint, Rng, SimFs};
 
-use crate::fixtures::{Contents, contents, open_with, options};
+use crate::fixtures::{Contents, contents, open_with, options, random_terms, with_words};
 
 const NAMES: [&str; 2] = ["one", "two"];
 const DIMENSION: usize = 3;
 const STEPS: usize = 40;
 /// Disks that a cut at one point may leave, tried for each point.
 const IMAGES: usize = 4;
+
+/// Collection `one` has an unnamed vector, `two` a sparse one, `words`, beside it.
+fn config(name: &str) -> CollectionConfig {
+    let unnamed = CollectionConfig::unnamed(DIMENSION, Distance::Dot);
+    if name == "two" {
+        with_words(unnamed)
+    } else {
+        unnamed
+    }
+}
 
 /// What was acknowledged: the collections and their points.
 type Model = BTreeMap<&'static str, Contents>;
@@ -68,9 +78,7 @@ impl History {
             }
             1..=3 => self.engine.tick(),
             _ if !self.model.contains_key(name) => {
-                self.engine
-                    .create_collection(name, CollectionConfig::unnamed(DIMENSION, Distance::Dot))
-                    .unwrap();
+                self.engine.create_collection(name, config(name)).unwrap();
                 self.model.insert(name, Contents::new());
             }
             _ => {
@@ -95,14 +103,20 @@ impl History {
         }
         let rng = &mut self.rng;
         let point = |id| {
-            let row = (0..DIMENSION).map(|_| rng.below(1_000) as f32).collect();
+            let row: Vec<f32> = (0..DIMENSION).map(|_| rng.below(1_000) as f32).collect();
+            let vectors = match rng.below(3) {
+                _ if name == "one" => Vectors::Unnamed(row),
+                0 => Vectors::Unnamed(row),
+                1 => Vectors::Named(vec![words(rng)]),
+                _ => Vectors::Named(vec![(String::new(), row.into()), words(rng)]),
+            };
             let fields = [
                 ("n", Value::Int(rng.bits() as i64)),
                 ("s", Value::String("x".repeat(rng.below(30)))),
             ];
             Point {
                 id,
-                vectors: Vectors::Unnamed(row),
+                vectors,
                 payload: Payload::from_fields(&fields).unwrap(),
             }
         };
@@ -120,6 +134,11 @@ impl History {
             .partition_point(|(operations, _)| *operations <= crash.operations);
         &self.acknowledged[after - 1..(after + 1).min(self.acknowledged.len())]
     }
+}
+
+fn words(rng: &mut Rng) -> (String, Vector) {
+    let terms: SparseVector = random_terms(rng, 50, 8);
+    ("words".to_owned(), terms.into())
 }
 
 fn model_of(engine: &Engine) -> Model {

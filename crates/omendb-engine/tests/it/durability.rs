@@ -33,7 +33,7 @@ fn everything_is_there_after_a_restart() {
     let named = |id: PointId, vectors: &[(&str, &[f32])], payload: Payload| {
         let vectors = vectors
             .iter()
-            .map(|(name, row)| ((*name).to_owned(), row.to_vec()))
+            .map(|(name, row)| ((*name).to_owned(), row.to_vec().into()))
             .collect();
         Point {
             id,

@@ -26,7 +26,13 @@ fn likeness(distance: Distance, a: &[f32], b: &[f32]) -> f64 {
 }
 
 fn by_examples(positive: &[Vec<f32>], negative: &[Vec<f32>], strategy: Strategy) -> SearchRequest {
-    let examples = |vectors: &[Vec<f32>]| vectors.iter().cloned().map(Example::Vector).collect();
+    let examples = |vectors: &[Vec<f32>]| {
+        vectors
+            .iter()
+            .cloned()
+            .map(|vector| Example::Vector(vector.into()))
+            .collect()
+    };
     SearchRequest {
         query: Query::Recommend(Recommend {
             positive: examples(positive),
@@ -141,7 +147,7 @@ fn a_query_behind_a_prefetch_ranks_what_that_found() {
     let behind = SearchRequest {
         prefetch: vec![Prefetch {
             using: String::new(),
-            query: Query::Nearest(first),
+            query: Query::Nearest(first.into()),
             limit: 50,
             score_threshold: None,
             filter: None,

@@ -1,12 +1,12 @@
 //! Engines on a simulated disk, points that say where they come from, and chance from a seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use omendb_engine::{
     Collection, CollectionConfig, Distance, Engine, EngineOptions, Error, Payload, PayloadSelector, Point,
-    PointId, Value, VectorConfig, VectorSelector, Vectors, WriteBatch,
+    PointId, SparseConfig, SparseVector, Value, VectorConfig, VectorSelector, Vectors, WriteBatch,
 };
 use omendb_metrics::{Clock, Registry, Selection, Snapshot};
 use omendb_sim::{Rng, SimFs};
@@ -59,6 +59,27 @@ pub(crate) fn two_vectors() -> CollectionConfig {
     };
     CollectionConfig {
         vectors: [("image".to_owned(), image), ("text".to_owned(), text)].into(),
+        ..CollectionConfig::default()
+    }
+}
+
+/// `config` and a sparse vector `words`.
+pub(crate) fn with_words(config: CollectionConfig) -> CollectionConfig {
+    CollectionConfig {
+        sparse_vectors: [("words".to_owned(), SparseConfig::default())].into(),
+        ..config
+    }
+}
+
+/// Up to `most` terms out of `vocabulary`, in order; none of them is often.
+pub(crate) fn random_terms(rng: &mut Rng, vocabulary: usize, most: usize) -> SparseVector {
+    let indices: BTreeSet<u32> = (0..rng.below(most + 1))
+        .map(|_| rng.below(vocabulary) as u32)
+        .collect();
+    let values = random_vector(rng, indices.len());
+    SparseVector {
+        indices: indices.into_iter().collect(),
+        values,
     }
 }
 

@@ -36,5 +36,7 @@ mod recall;
 mod screen;
 /// Exact search against brute force, over all distances.
 mod search;
+/// Sparse vectors: written, read back, and refused by name and value.
+mod sparse;
 /// What is refused, by name and value, and leaves no trace.
 mod validation;

@@ -132,7 +132,7 @@ fn named_vectors_come_back_as_the_point_has_them() {
         Vectors::Named(
             vectors
                 .iter()
-                .map(|(name, row)| ((*name).to_owned(), row.to_vec()))
+                .map(|(name, row)| ((*name).to_owned(), row.to_vec().into()))
                 .collect(),
         )
     };

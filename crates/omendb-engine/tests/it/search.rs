@@ -182,8 +182,8 @@ fn a_named_vector_is_searched_among_the_points_that_have_it() {
     let fs = SimFs::new(1);
     let engine = open(&fs);
     let collection = engine.create_collection("main", two_vectors()).unwrap();
-    let image = |x: f32| ("image".to_owned(), vec![x, 1.0, 0.0]);
-    let text = |x: f32| ("text".to_owned(), vec![x, 0.0]);
+    let image = |x: f32| ("image".to_owned(), vec![x, 1.0, 0.0].into());
+    let text = |x: f32| ("text".to_owned(), vec![x, 0.0].into());
     let of = |id: u64, vectors| Point {
         vectors: Vectors::Named(vectors),
         ..point(id, &[])

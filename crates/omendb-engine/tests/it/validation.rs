@@ -52,7 +52,7 @@ fn wrong_points_are_refused_with_the_point_and_the_value() {
         unnamed(&infinite),
         "point 2: vector \"\": element 2 is -inf, not a finite number",
     );
-    let named = Vectors::Named(vec![("text".to_owned(), vec![1.0; 3])]);
+    let named = Vectors::Named(vec![("text".to_owned(), vec![1.0; 3].into())]);
     check(named, "point 2: not existing vector name \"text\"");
     check(
         Vectors::Named(vec![]),
@@ -78,7 +78,7 @@ fn wrong_named_vectors_are_refused() {
         Vectors::Named(
             vectors
                 .iter()
-                .map(|(name, row)| ((*name).to_owned(), row.to_vec()))
+                .map(|(name, row)| ((*name).to_owned(), row.to_vec().into()))
                 .collect(),
         )
     };
@@ -232,6 +232,7 @@ fn wrong_collections_are_refused() {
     };
     let named = |names: &[&str]| CollectionConfig {
         vectors: names.iter().map(|name| ((*name).to_owned(), vector)).collect(),
+        ..CollectionConfig::default()
     };
     check_create(&engine, "a", named(&[]), "vectors: 0 of them, not 1 to 32");
     check_create(

@@ -32,7 +32,7 @@ fn a_power_cut_leaves_the_old_or_the_new() {
         for (index, point) in points.iter().enumerate() {
             for image in point.images(256, &mut rng) {
                 images += 1;
-                let found = file(&image, 1).recover().unwrap().expect("there was one before");
+                let (_, found) = file(&image, 1).recover().unwrap().expect("there was one before");
                 assert!(
                     found == contents(new) || (found == contents(9) && index < last),
                     "{} bytes",
@@ -93,7 +93,7 @@ fn what_recovery_returns_is_durable() {
             .collect()
     };
     assert!(cut(&fs).contains(&b"old".to_vec()));
-    assert_eq!(file(&fs, 1).recover().unwrap().unwrap(), b"new");
+    assert_eq!(file(&fs, 1).recover().unwrap().unwrap(), (1, b"new".to_vec()));
     assert!(!cut(&fs).contains(&b"old".to_vec()));
 }
 
@@ -118,4 +118,7 @@ fn damage_and_later_versions_are_refused() {
     ));
     assert_eq!(file(&fs, 2).read().unwrap().unwrap(), content);
     assert_eq!(file(&fs, 3).read().unwrap().unwrap(), content);
+    // A start writes the content again and leaves it in the version that says how to read it.
+    assert_eq!(file(&fs, 3).recover().unwrap().unwrap(), (2, content.to_vec()));
+    assert_eq!(file(&fs, 2).read().unwrap().unwrap(), content);
 }

@@ -219,6 +219,7 @@ mod tests {
         };
         let named = CollectionConfig {
             vectors: BTreeMap::from([("image".to_owned(), vector)]),
+            ..CollectionConfig::default()
         };
         check(
             &named,

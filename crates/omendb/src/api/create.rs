@@ -145,6 +145,7 @@ pub(crate) fn collection_config(bytes: &[u8]) -> Result<CollectionConfig, ApiErr
         .ok_or_else(|| ApiError::unprocessable("vectors: none are given, one at least is needed"))?;
     let config = CollectionConfig {
         vectors: vector_configs(vectors)?,
+        ..CollectionConfig::default()
     };
     config
         .validate()

@@ -27,4 +27,5 @@ mod query_input;
 mod refused;
 mod selectors;
 mod upsert;
+mod vector;
 mod vectors;

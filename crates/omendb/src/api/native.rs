@@ -11,7 +11,7 @@ use super::ids::Id;
 use super::payload::PayloadJson;
 use super::search::DEFAULT_LIMIT;
 use super::selectors::{WithPayload, payload_selector};
-use super::vectors::DenseVector;
+use super::vector::DenseVector;
 use super::{filter, parse};
 use crate::http::{ApiError, App, Call, Reply};
 

@@ -8,7 +8,7 @@ use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::one_or_many::OneOrMany;
-use super::vectors::{Component, components};
+use super::vector::{Component, components};
 
 /// What is asked for: [`Query`], read from a vector, an id, or an object named by its kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +34,7 @@ impl<'de> Visitor<'de> for VectorInputVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<VectorInput, A::Error> {
-        components(list).map(|vector| VectorInput(Example::Vector(vector)))
+        components(list).map(|vector| VectorInput(Example::Vector(vector.into())))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<VectorInput, E> {
@@ -271,16 +271,16 @@ mod tests {
     fn queries_name_a_vector_or_a_point() {
         let uuid = "936da01f-9abd-4d9d-80c7-02af85c822a8";
         let by_uuid = Query::NearestTo(PointId::Uuid(uuid.parse().expect("a UUID")));
-        check("[1,2.5]", Ok(Query::Nearest(vec![1.0, 2.5])));
+        check("[1,2.5]", Ok(Query::Nearest(vec![1.0, 2.5].into())));
         check("7", Ok(Query::NearestTo(PointId::Number(7))));
         check(&format!("\"{uuid}\""), Ok(by_uuid.clone()));
-        check(r#"{"nearest":[1]}"#, Ok(Query::Nearest(vec![1.0])));
+        check(r#"{"nearest":[1]}"#, Ok(Query::Nearest(vec![1.0].into())));
         check(&format!(r#"{{"nearest":"{uuid}","mmr":null}}"#), Ok(by_uuid));
     }
 
     #[test]
     fn queries_go_by_examples() {
-        let (vector, point) = (Example::Vector(vec![1.0]), Example::Point(2.into()));
+        let (vector, point) = (Example::Vector(vec![1.0].into()), Example::Point(2.into()));
         let pair = |positive: &Example, negative: &Example| ContextPair {
             positive: positive.clone(),
             negative: negative.clone(),

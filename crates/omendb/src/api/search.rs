@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use omendb_engine::config::UNNAMED;
-use omendb_engine::{Diverse, Fusion, Prefetch, Query, SearchRequest, SearchResponse, Worker};
+use omendb_engine::{Diverse, Fusion, Prefetch, Query, SearchRequest, SearchResponse, Vector, Worker};
 use serde::{Deserialize, Serialize};
 
 use super::filter::FilterJson;
@@ -14,7 +14,7 @@ use super::params::check_read_params;
 use super::query_input::QueryInput;
 use super::refused::{Raw, refuse};
 use super::selectors::{WithPayload, WithVector, payload_selector, vector_selector};
-use super::vectors::Component;
+use super::vector::Component;
 use super::{envelope, filter, parse};
 use crate::http::{ApiError, App, Call, Reply};
 
@@ -222,7 +222,7 @@ fn checked_query(input: Option<QueryInput>) -> Result<Query, ApiError> {
         return Ok(Query::Listed);
     };
     match &query {
-        Query::Nearest(vector) if vector.is_empty() => {
+        Query::Nearest(Vector::Dense(vector)) if vector.is_empty() => {
             return Err(ApiError::bad_request("query: empty vector `[]`"));
         }
         Query::Diverse(Diverse { diversity, .. }) if !(0.0..=1.0).contains(diversity) => {
@@ -308,7 +308,7 @@ mod tests {
             filter: None,
             prefetch: Vec::new(),
         };
-        let nearest = Query::Nearest(vec![1.0]);
+        let nearest = Query::Nearest(vec![1.0].into());
         let one = |prefetch| SearchRequest {
             prefetch: vec![prefetch],
             ..SearchRequest::nearest(vec![1.0], DEFAULT_LIMIT)

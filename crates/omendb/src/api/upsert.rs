@@ -1,6 +1,6 @@
 //! The body of an upsert: a list of points, or the same in columns.
 
-use omendb_engine::{Payload, Point, Vectors};
+use omendb_engine::{Payload, Point, Vector, Vectors};
 use serde::Deserialize;
 
 use super::ids::Id;
@@ -56,7 +56,7 @@ pub(crate) fn points(bytes: &[u8]) -> Result<Vec<Point>, ApiError> {
     if let Some(mode) = update_mode.filter(|mode| mode.get() != "\"upsert\"") {
         return Err(refusal("update_mode", mode.get()));
     }
-    let points: Vec<Point> = match (points, batch) {
+    let mut points: Vec<Point> = match (points, batch) {
         (Some(points), None) => points.into_iter().map(Point::from).collect(),
         (None, Some(batch)) => batch.into_points()?,
         (None, None) => return Err(ApiError::bad_request("missing field `points` (or `batch`)")),
@@ -65,22 +65,34 @@ pub(crate) fn points(bytes: &[u8]) -> Result<Vec<Point>, ApiError> {
     if points.is_empty() {
         return Err(ApiError::bad_request("points: the list is empty"));
     }
-    match points.iter().position(has_empty_vector) {
-        None => Ok(points),
-        Some(position) => {
-            let id = points[position].id;
-            Err(ApiError::unprocessable(format!(
-                "points[{position}].vector: empty vector `[]` of point {id}"
-            )))
-        }
+    for (position, point) in points.iter_mut().enumerate() {
+        check_vectors(position, point)?;
     }
+    Ok(points)
 }
 
-fn has_empty_vector(point: &Point) -> bool {
-    match &point.vectors {
-        Vectors::Unnamed(vector) => vector.is_empty(),
-        Vectors::Named(vectors) => vectors.iter().any(|(_, vector)| vector.is_empty()),
+/// Refuses what the dialect does before it looks at the collection.
+fn check_vectors(position: usize, point: &mut Point) -> Result<(), ApiError> {
+    let id = point.id;
+    let empty = || {
+        let message = format!("points[{position}].vector: empty vector `[]` of point {id}");
+        Err(ApiError::unprocessable(message))
+    };
+    let vectors = match &mut point.vectors {
+        Vectors::Unnamed(vector) if vector.is_empty() => return empty(),
+        Vectors::Unnamed(_) => return Ok(()),
+        Vectors::Named(vectors) => vectors,
+    };
+    for (name, vector) in vectors {
+        match vector {
+            Vector::Dense(vector) if vector.is_empty() => return empty(),
+            Vector::Dense(_) => {}
+            Vector::Sparse(vector) => vector.sort().map_err(|error| {
+                ApiError::unprocessable(format!("points[{position}].vector.{name}.{error} (point {id})"))
+            })?,
+        }
     }
+    Ok(())
 }
 
 impl From<PointBody> for Point {
@@ -172,6 +184,18 @@ mod tests {
             r#"{"batch":{"ids":[1,2],"vectors":{"x":[[1],[2]],"y":[[3],[4]]}}}"#,
             Ok(&[r#"1 {"x":[1.0],"y":[3.0]} {}"#, r#"2 {"x":[2.0],"y":[4.0]} {}"#]),
         );
+        let terms = r#"{"indices":[7,3],"values":[1,2]}"#;
+        check(
+            &format!(r#"{{"points":[{{"id":1,"vector":{{"x":[3],"y":{terms}}}}}]}}"#),
+            Ok(&[r#"1 {"x":[3.0],"y":{"indices":[3,7],"values":[2.0,1.0]}} {}"#]),
+        );
+        check(
+            &format!(r#"{{"batch":{{"ids":[1,2],"vectors":{{"y":[{terms},{terms}]}}}}}}"#),
+            Ok(&[
+                r#"1 {"y":{"indices":[3,7],"values":[2.0,1.0]}} {}"#,
+                r#"2 {"y":{"indices":[3,7],"values":[2.0,1.0]}} {}"#,
+            ]),
+        );
         check(
             r#"{"points":[{"id":1,"vector":{}}],"update_mode":"upsert","shard_key":null}"#,
             Ok(&["1 {} {}"]),
@@ -196,6 +220,22 @@ mod tests {
         check(
             &point(r#""id":1,"vector":{"a":[]}"#),
             Err((422, "points[1].vector")),
+        );
+        let sparse = |terms: &str| point(&format!(r#""id":7,"vector":{{"a":{{{terms}}}}}"#));
+        check(
+            &sparse(r#""indices":[1,2],"values":[1]"#),
+            Err((
+                422,
+                "points[1].vector.a.values: 1 of them for 2 indices (point 7)",
+            )),
+        );
+        check(
+            &sparse(r#""indices":[2,1,2],"values":[1,1,1]"#),
+            Err((422, "points[1].vector.a.indices: 2 is given twice")),
+        );
+        check(
+            &sparse(r#""indices":[-1],"values":[1]"#),
+            Err((400, "points[1].vector.a.indices[0]: invalid value: integer `-1`")),
         );
         check(
             &point(r#""id":1,"vector":[1,1e39]"#),

@@ -1,21 +1,15 @@
-//! Vectors in JSON: one unnamed list of numbers, or an object of named ones; straight into `Vec<f32>`.
+//! The vectors of a point in JSON: one unnamed list of numbers, or an object of named vectors.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use omendb_engine::Vectors;
-use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
+use omendb_engine::{Vector, Vectors};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::upsert::unequal;
+use super::vector::{DenseVector, VectorBody, VectorJson, components};
 use crate::http::ApiError;
-
-/// Room for the first components of a vector; it doubles from there, and the engine copies rows out anyway.
-const FIRST_COMPONENTS: usize = 256;
-
-/// A dense vector whose components are finite 32-bit numbers.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct DenseVector(pub(crate) Vec<f32>);
 
 /// The `vector` of a point.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,87 +23,22 @@ impl Serialize for VectorsJson<'_> {
         match self.0 {
             Vectors::Unnamed(vector) => serializer.collect_seq(vector),
             Vectors::Named(vectors) => {
-                serializer.collect_map(vectors.iter().map(|(name, vector)| (name, vector)))
+                serializer.collect_map(vectors.iter().map(|(name, vector)| (name, VectorJson(vector))))
             }
         }
-    }
-}
-
-/// One component, or another number of that size. A type of its own so that an error stands at its path.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Component(pub(crate) f32);
-
-impl<'de> Deserialize<'de> for Component {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ComponentVisitor;
-        impl Visitor<'_> for ComponentVisitor {
-            type Value = Component;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(
-                    "a finite 32-bit number (dense vectors only: no sparse, multi- or text vectors)",
-                )
-            }
-
-            fn visit_f64<E: Error>(self, value: f64) -> Result<Component, E> {
-                // serde_json refuses what overflows 32 bits itself; another parser need not.
-                let component = value as f32;
-                if component.is_finite() {
-                    Ok(Component(component))
-                } else {
-                    Err(E::invalid_value(Unexpected::Float(value), &self))
-                }
-            }
-
-            fn visit_u64<E: Error>(self, value: u64) -> Result<Component, E> {
-                Ok(Component(value as f32))
-            }
-
-            fn visit_i64<E: Error>(self, value: i64) -> Result<Component, E> {
-                Ok(Component(value as f32))
-            }
-        }
-        deserializer.deserialize_f32(ComponentVisitor)
     }
 }
 
 /// The vectors of an object. A single empty name stands for the unnamed vector: LangChain writes `{"": [..]}`.
-fn named(mut vectors: Vec<(String, Vec<f32>)>) -> Vectors {
+fn named(mut vectors: Vec<(String, Vector)>) -> Vectors {
     match vectors.as_mut_slice() {
-        [(name, vector)] if name.is_empty() => Vectors::Unnamed(std::mem::take(vector)),
+        [(name, Vector::Dense(vector))] if name.is_empty() => Vectors::Unnamed(std::mem::take(vector)),
         _ => Vectors::Named(vectors),
     }
 }
 
 fn given_twice<E: Error>(name: &str) -> E {
     E::custom(format_args!("vector name `{name}` is given twice"))
-}
-
-/// Reads the rest of a list of components.
-pub(crate) fn components<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Vec<f32>, A::Error> {
-    let mut vector = Vec::with_capacity(FIRST_COMPONENTS);
-    while let Some(Component(component)) = list.next_element()? {
-        vector.push(component);
-    }
-    Ok(vector)
-}
-
-impl<'de> Deserialize<'de> for DenseVector {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct DenseVisitor;
-        impl<'de> Visitor<'de> for DenseVisitor {
-            type Value = DenseVector;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a list of numbers (dense vectors only: no sparse or text vectors)")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<DenseVector, A::Error> {
-                Ok(DenseVector(components(list)?))
-            }
-        }
-        deserializer.deserialize_seq(DenseVisitor)
-    }
 }
 
 impl<'de> Deserialize<'de> for VectorsBody {
@@ -119,7 +48,7 @@ impl<'de> Deserialize<'de> for VectorsBody {
             type Value = VectorsBody;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a list of numbers, or an object of named lists of numbers")
+                formatter.write_str("a list of numbers, or an object of named vectors")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<VectorsBody, A::Error> {
@@ -127,8 +56,8 @@ impl<'de> Deserialize<'de> for VectorsBody {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<VectorsBody, A::Error> {
-                let mut vectors: Vec<(String, Vec<f32>)> = Vec::new();
-                while let Some((name, DenseVector(vector))) = map.next_entry::<String, DenseVector>()? {
+                let mut vectors: Vec<(String, Vector)> = Vec::new();
+                while let Some((name, VectorBody(vector))) = map.next_entry::<String, VectorBody>()? {
                     if vectors.iter().any(|(earlier, _)| *earlier == name) {
                         return Err(given_twice(&name));
                     }
@@ -147,7 +76,7 @@ pub(crate) enum VectorColumns {
     /// The unnamed vectors.
     Unnamed(Vec<DenseVector>),
     /// By name.
-    Named(BTreeMap<String, Vec<DenseVector>>),
+    Named(BTreeMap<String, Vec<VectorBody>>),
 }
 
 impl VectorColumns {
@@ -163,12 +92,12 @@ impl VectorColumns {
                 .collect()),
             Self::Unnamed(column) => Err(unequal("vectors", column.len(), rows)),
             Self::Named(columns) => {
-                let mut points: Vec<Vec<(String, Vec<f32>)>> = vec![Vec::with_capacity(columns.len()); rows];
+                let mut points: Vec<Vec<(String, Vector)>> = vec![Vec::with_capacity(columns.len()); rows];
                 for (name, column) in columns {
                     if column.len() != rows {
                         return Err(unequal(&format!("vectors.{name}"), column.len(), rows));
                     }
-                    for (point, DenseVector(vector)) in points.iter_mut().zip(column) {
+                    for (point, VectorBody(vector)) in points.iter_mut().zip(column) {
                         point.push((name.clone(), vector));
                     }
                 }
@@ -198,7 +127,7 @@ impl<'de> Deserialize<'de> for VectorColumns {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<VectorColumns, A::Error> {
                 let mut columns = BTreeMap::new();
-                while let Some((name, column)) = map.next_entry::<String, Vec<DenseVector>>()? {
+                while let Some((name, column)) = map.next_entry::<String, Vec<VectorBody>>()? {
                     if columns.contains_key(&name) {
                         return Err(given_twice(&name));
                     }
@@ -234,6 +163,10 @@ mod tests {
         check("[]", Ok("[]"));
         check("{}", Ok("{}"));
         check(r#"{"":[1,2]}"#, Ok("[1.0,2.0]"));
+        check(
+            r#"{"words":{"indices":[7,3],"values":[1,0.5]},"":[2]}"#,
+            Ok(r#"{"words":{"indices":[7,3],"values":[1.0,0.5]},"":[2.0]}"#),
+        );
         check(r#"{"":[1],"a":[2]}"#, Ok(r#"{"":[1.0],"a":[2.0]}"#));
         check(
             "[18446744073709551615, -9223372036854775808]",
@@ -242,20 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_finite_dense_vector_is_refused_with_its_value() {
+    fn what_is_not_a_vector_is_refused_with_its_value() {
         check("[1e39]", Err("out of range"));
         check("[-1e300]", Err("out of range"));
         check("[null]", Err("null"));
         check("[[1]]", Err("multi-"));
-        check(r#"{"a":{"indices":[1],"values":[1]}}"#, Err("no sparse"));
+        check(r#"{"a":[[1]]}"#, Err("multi-"));
         check(r#"{"text":"cat","model":"m"}"#, Err("\"cat\""));
         check(r#"{"a":[1],"a":[2]}"#, Err("`a` is given twice"));
         check("7", Err("`7`"));
-    }
-
-    #[test]
-    fn components_are_rounded_once() {
-        // Just above the midpoint of two neighbours of 1: rounding to 64 bits first would round it down.
-        check("[1.00000005960464477626]", Ok("[1.0000001]"));
     }
 }
