@@ -3,9 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::command::{Command, root};
+use crate::python::{self, Packages};
 
 /// The strict parser of OpenMetrics, pinned: a new release must not fail an old commit.
-const PYTHON_CLIENT: &str = "prometheus-client==0.26.0";
+const PYTHON_CLIENT: Packages = Packages {
+    whole: &["prometheus-client==0.26.0"],
+    alone: &[],
+};
 
 /// A variable the tests read, with the program it names or the reason why there is none.
 type Provided = (&'static str, Result<PathBuf, String>);
@@ -24,7 +28,8 @@ pub(crate) fn provide() -> Vec<Provided> {
         ("OMENDB_TEST_PROMETHEUS", program("prometheus")),
         (
             "OMENDB_TEST_PYTHON",
-            python().map_err(|reason| format!("prometheus-client not run: {reason}")),
+            python::environment("python", PYTHON_CLIENT)
+                .map_err(|reason| format!("prometheus-client not run: {reason}")),
         ),
     ]
 }
@@ -67,25 +72,6 @@ fn prometheus_package() -> Result<PathBuf, String> {
         .current_dir(&tools)
         .run()?;
     Ok(programs)
-}
-
-/// A Python that can import `prometheus_client`: an environment of its own under target/tools.
-fn python() -> Result<PathBuf, String> {
-    let environment = root().join("target/tools/python");
-    let python = environment.join("bin/python");
-    let ready = environment.join(PYTHON_CLIENT);
-    if ready.exists() {
-        return Ok(python);
-    }
-    println!("fetching {PYTHON_CLIENT} into target/tools");
-    Command::new("python3")
-        .args(&["-m".as_ref(), "venv".as_ref(), environment.as_os_str()])
-        .run()?;
-    Command::new(&python)
-        .args(&["-m", "pip", "install", "--quiet", PYTHON_CLIENT])
-        .run()?;
-    std::fs::write(&ready, "").map_err(|error| format!("writing {}: {error}", ready.display()))?;
-    Ok(python)
 }
 
 /// The first directory of `PATH` that holds all of `programs`.

@@ -8,9 +8,11 @@
 use std::process::ExitCode;
 
 mod check;
+mod clients;
 mod command;
 mod consumers;
 mod generate;
+mod python;
 mod test;
 mod tidy;
 
@@ -32,8 +34,14 @@ const TASKS: &[Task] = &[
     Task {
         name: "test",
         arguments: "",
-        help: "every test, the loom models, then Prometheus and its tools on a live server",
+        help: "every test, the loom models; Prometheus, its tools and two clients on a live server",
         run: test::run,
+    },
+    Task {
+        name: "clients",
+        arguments: "[NAME .. | congruence]",
+        help: "existing clients of the dialect, from PyPI, against the built server",
+        run: clients::run,
     },
     Task {
         name: "bench",

@@ -3,20 +3,20 @@
 use std::path::PathBuf;
 
 use crate::command::{self, cargo};
-use crate::{consumers, no_arguments};
+use crate::{clients, consumers, no_arguments};
 
-/// What the summaries of `cargo test` add up to.
+/// What the summaries of `cargo test`, and of the clients' flows in the same words, add up to.
 #[derive(Default)]
-struct Tally {
+pub(crate) struct Tally {
     passed: u64,
-    failed: u64,
+    pub(crate) failed: u64,
     skipped: Vec<String>,
 }
 
 /// The marker a test prints when it could not run for want of data or of a tool.
 const SKIPPED: &str = "skipped: ";
 
-/// Runs the workspace's tests with the outside consumers in reach, then the loom models.
+/// Runs the workspace's tests with the outside consumers in reach, then the loom models, then existing clients.
 ///
 /// # Errors
 /// When a test fails; with `CI=true` also when a consumer is missing, because there nothing may be skipped.
@@ -28,6 +28,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     for (name, found) in consumers::provide() {
         match found {
             Ok(path) => tests = tests.env(name, path),
+            Err(reason) => missing.push(reason),
+        }
+    }
+    let mut flows = Vec::new();
+    for found in clients::ready_for_tests() {
+        match found {
+            Ok(flow) => flows.push(flow),
             Err(reason) => missing.push(reason),
         }
     }
@@ -51,29 +58,58 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         println!("the tests do not build, or one of their programs died");
         tally.failed += 1;
     }
-    let before_loom = tally.passed + tally.failed;
+    let before_loom = tally.count();
     println!("\nthe loom models of omendb-metrics:");
     let loom_ok = loom.watch(|line| tally.read(line))?;
     // A filter that matches nothing passes silently; the models would be gone without anybody noticing.
-    let loom_ran = tally.passed + tally.failed > before_loom;
-    if !loom_ran {
+    if tally.count() == before_loom {
         println!("no loom model ran");
         tally.failed += 1;
+    }
+    println!("\nexisting clients:");
+    for flow in &flows {
+        flow.run(&mut tally)?;
     }
     for reason in missing.iter().chain(&tally.skipped) {
         println!("not run: {reason}");
     }
     println!("{}", tally.closing_line());
-    if tests_ok && loom_ok && loom_ran {
-        Ok(())
+    if tests_ok && loom_ok {
+        tally.outcome()
     } else {
         Err("tests failed".to_owned())
     }
 }
 
 impl Tally {
+    /// How many ran.
+    pub(crate) fn count(&self) -> u64 {
+        self.passed + self.failed
+    }
+
+    /// Adds what another counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self {
+            passed,
+            failed,
+            skipped,
+        } = other;
+        self.passed += passed;
+        self.failed += failed;
+        self.skipped.extend_from_slice(skipped);
+    }
+
+    /// An error if anything failed.
+    pub(crate) fn outcome(&self) -> Result<(), String> {
+        if self.failed == 0 {
+            Ok(())
+        } else {
+            Err("tests failed".to_owned())
+        }
+    }
+
     /// Adds one line of output, if it is a summary (`test result: ok. 3 passed; 0 failed; ..`) or names a skipped test.
-    fn read(&mut self, line: &str) {
+    pub(crate) fn read(&mut self, line: &str) {
         if let Some(at) = line.find(SKIPPED) {
             self.skipped.push(line[at + SKIPPED.len()..].to_owned());
         }
@@ -90,7 +126,7 @@ impl Tally {
     }
 
     /// A test that printed the marker counts as passed for libtest; here it counts as what it is.
-    fn closing_line(&self) -> String {
+    pub(crate) fn closing_line(&self) -> String {
         let skipped = self.skipped.len() as u64;
         let (passed, failed) = (self.passed.saturating_sub(skipped), self.failed);
         if skipped == 0 {
