@@ -51,7 +51,6 @@ pub struct ScrollPage<'a> {
 #[derive(Debug)]
 pub struct Collection {
     name: String,
-    config: CollectionConfig,
     shared: Arc<Shared>,
     /// Set once it is loaded.
     queue: OnceLock<CommitQueue<Op, OpResult>>,
@@ -69,11 +68,10 @@ impl Collection {
         services: &Arc<Services>,
         series: Arc<Series<CollectionSeries>>,
     ) -> Self {
-        let shared = Arc::new(Shared::new(&config, services, series));
+        let shared = Arc::new(Shared::new(config, services, series));
         let (queue, snapshot_turn) = (OnceLock::new(), Mutex::new(()));
         Self {
             name: name.to_owned(),
-            config,
             shared,
             queue,
             snapshot_turn,
@@ -86,9 +84,9 @@ impl Collection {
         &self.name
     }
 
-    /// What it was created with.
-    pub fn config(&self) -> &CollectionConfig {
-        &self.config
+    /// How it is configured at present. Who needs several facts asks once: the next call may return a newer version.
+    pub fn config(&self) -> Arc<CollectionConfig> {
+        self.shared.config()
     }
 
     /// What it holds right now.
@@ -155,7 +153,7 @@ impl Collection {
         with_vector: &VectorSelector,
     ) -> Result<Vec<Record>, Error> {
         check_page("ids", ids.len())?;
-        let projection = Projection::new(&self.config, with_payload, with_vector)?;
+        let projection = Projection::new(&self.config(), with_payload, with_vector)?;
         let state = self.snapshot()?;
         let slots = ids.iter().filter_map(|id| state.ids.get(*id));
         slots
@@ -191,7 +189,7 @@ impl Collection {
     pub fn scroll_page(&self, page: &ScrollPage<'_>) -> Result<(Vec<Record>, Option<PointId>), Error> {
         check_page("limit", page.limit)?;
         page.filter.map_or(Ok(()), Filter::check)?;
-        let projection = Projection::new(&self.config, page.with_payload, page.with_vector)?;
+        let projection = Projection::new(&self.config(), page.with_payload, page.with_vector)?;
         let state = self.snapshot()?;
         let (slots, next) = select::page(&state, page.filter, page.offset, page.limit);
         let records = slots

@@ -1,21 +1,30 @@
-//! What a collection is created with: its vectors, their dimensions and distances.
+//! What a collection is: its vectors, fixed when it is created, and how it serves them, which may change.
 
 use std::collections::BTreeMap;
 
 use omendb_distance::Distance;
 
-use crate::{Error, limits};
+use crate::{Error, Payload, PayloadChange, limits};
 
 /// The name of the vector of a collection that has only one and did not name it.
 pub const UNNAMED: &str = "";
 
-/// A collection's shape, fixed at its creation.
+/// One version of a collection's configuration. Names, dimensions and distances of vectors stay, the rest may change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CollectionConfig {
     /// The dense vectors by name: either only [`UNNAMED`], or some with names.
     pub vectors: BTreeMap<String, VectorConfig>,
     /// The sparse vectors by name, of which none is that of a dense one.
     pub sparse_vectors: BTreeMap<String, SparseConfig>,
+    /// How graphs are built, for vectors that do not say otherwise.
+    pub graph: GraphConfig,
+    /// Kilobytes of a vector's rows from which it has a graph; with 0 it never has one. `None` stands for
+    /// [`limits::DEFAULT_GRAPH_ROWS`].
+    pub graph_threshold_kb: Option<u64>,
+    /// What clients keep with the collection; nothing reads it.
+    pub metadata: Payload,
+    /// Options of clients that have no effect here, kept to be told again.
+    pub options: Payload,
 }
 
 /// One vector of every point.
@@ -25,6 +34,57 @@ pub struct VectorConfig {
     pub dimension: usize,
     /// How two of them are compared.
     pub distance: Distance,
+    /// What its graph has of its own.
+    pub graph: GraphOptions,
+}
+
+/// How a graph is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GraphConfig {
+    /// Links of a node, at most [`limits::MAX_GRAPH_M`]; with 0 there is no graph, and every search is exact.
+    pub m: usize,
+    /// Candidates that a node's links are chosen from, within [`limits::GRAPH_EF_CONSTRUCT`].
+    pub ef_construct: usize,
+}
+
+/// What is said of a [`GraphConfig`]; the rest is as it is without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GraphOptions {
+    /// See [`GraphConfig::m`].
+    pub m: Option<usize>,
+    /// See [`GraphConfig::ef_construct`].
+    pub ef_construct: Option<usize>,
+}
+
+impl Default for GraphConfig {
+    fn default() -> Self {
+        Self {
+            m: 16,
+            ef_construct: 100,
+        }
+    }
+}
+
+impl GraphOptions {
+    /// `config` with what is said here.
+    pub fn over(self, config: GraphConfig) -> GraphConfig {
+        let Self { m, ef_construct } = self;
+        GraphConfig {
+            m: m.unwrap_or(config.m),
+            ef_construct: ef_construct.unwrap_or(config.ef_construct),
+        }
+    }
+}
+
+impl VectorConfig {
+    /// A vector whose graph is built like those of the collection.
+    pub fn new(dimension: usize, distance: Distance) -> Self {
+        Self {
+            dimension,
+            distance,
+            graph: GraphOptions::default(),
+        }
+    }
 }
 
 /// One sparse vector of every point, compared by the dot product.
@@ -73,12 +133,50 @@ pub enum Placement {
 }
 
 impl CollectionConfig {
-    /// A collection of one unnamed vector.
-    pub fn unnamed(dimension: usize, distance: Distance) -> Self {
+    /// A collection of these vectors, the rest as it is when nothing is said of it.
+    pub fn new(vectors: BTreeMap<String, VectorConfig>) -> Self {
         Self {
-            vectors: BTreeMap::from([(UNNAMED.to_owned(), VectorConfig { dimension, distance })]),
+            vectors,
             ..Self::default()
         }
+    }
+
+    /// A collection of one unnamed vector.
+    pub fn unnamed(dimension: usize, distance: Distance) -> Self {
+        let vector = VectorConfig::new(dimension, distance);
+        Self::new(BTreeMap::from([(UNNAMED.to_owned(), vector)]))
+    }
+
+    /// How the graph of one of the vectors is built.
+    pub fn graph_of(&self, vector: &VectorConfig) -> GraphConfig {
+        vector.graph.over(self.graph)
+    }
+
+    /// Rows of one of the vectors from which it has a graph; `None` if it never has one.
+    pub fn graph_rows(&self, vector: &VectorConfig) -> Option<u64> {
+        if self.graph_of(vector).m == 0 {
+            return None;
+        }
+        let row = (vector.dimension * size_of::<f32>()) as u64;
+        match self.graph_threshold_kb {
+            None => Some(limits::DEFAULT_GRAPH_ROWS),
+            Some(0) => None,
+            Some(kilobytes) => Some(kilobytes.saturating_mul(1024).div_ceil(row)),
+        }
+    }
+
+    /// Sets the fields of `fields` in the metadata, where a null removes its field; an empty object removes all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when it becomes too deep for a payload.
+    pub fn merge_metadata(&mut self, fields: Payload) -> Result<(), Error> {
+        let change = if fields.is_empty() {
+            PayloadChange::Clear
+        } else {
+            PayloadChange::Set { at: None, fields }
+        };
+        self.metadata = change.apply(&self.metadata)?;
+        Ok(())
     }
 
     /// Whether the collection has one vector without a name.
@@ -175,6 +273,7 @@ impl CollectionConfig {
             let VectorConfig {
                 dimension,
                 distance: _,
+                graph,
             } = *config;
             if dimension == 0 || dimension > limits::MAX_DIMENSION {
                 let most = limits::MAX_DIMENSION;
@@ -182,9 +281,63 @@ impl CollectionConfig {
                     "vector {name:?}: size {dimension}, not 1 to {most}"
                 )));
             }
+            let within = |error: Error| Error::invalid(format!("vector {name:?}: {error}"));
+            graph.over(self.graph).validate().map_err(within)?;
+        }
+        self.graph.validate()?;
+        check_metadata("metadata", &self.metadata)?;
+        check_metadata("options", &self.options)
+    }
+
+    /// Checks that `newer` has the vectors that this has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) otherwise.
+    pub(crate) fn check_same_vectors(&self, newer: &Self) -> Result<(), Error> {
+        let shape = |(name, vector): (&String, &VectorConfig)| {
+            let VectorConfig {
+                dimension,
+                distance,
+                graph: _,
+            } = *vector;
+            (name.clone(), dimension, distance)
+        };
+        let is_same_dense = self.vectors.iter().map(shape).eq(newer.vectors.iter().map(shape));
+        if is_same_dense && self.sparse_vectors == newer.sparse_vectors {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            "the size and distance of a vector cannot be changed",
+        ))
+    }
+}
+
+impl GraphConfig {
+    fn validate(self) -> Result<(), Error> {
+        let Self { m, ef_construct } = self;
+        if m > limits::MAX_GRAPH_M {
+            let most = limits::MAX_GRAPH_M;
+            return Err(Error::invalid(format!("m {m}, more than {most}")));
+        }
+        let bounds = limits::GRAPH_EF_CONSTRUCT;
+        if !bounds.contains(&ef_construct) {
+            let (least, most) = (bounds.start(), bounds.end());
+            return Err(Error::invalid(format!(
+                "ef_construct {ef_construct}, not {least} to {most}"
+            )));
         }
         Ok(())
     }
+}
+
+fn check_metadata(field: &str, metadata: &Payload) -> Result<(), Error> {
+    let (bytes, most) = (metadata.as_bytes().len(), limits::MAX_METADATA_BYTES);
+    if bytes > most {
+        return Err(Error::invalid(format!(
+            "{field} of {bytes} bytes, more than {most}"
+        )));
+    }
+    Ok(())
 }
 
 /// Checks a collection's name: 1 to 255 bytes, no control characters. It is never part of a path.

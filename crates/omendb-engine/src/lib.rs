@@ -53,7 +53,10 @@ mod worker;
 mod write;
 
 pub use collection::{Collection, CollectionInfo, CollectionStatus, ScrollPage};
-pub use config::{CollectionConfig, Modifier, Placement, SparseConfig, SparseIndexOptions, VectorConfig};
+pub use config::{
+    CollectionConfig, GraphConfig, GraphOptions, Modifier, Placement, SparseConfig, SparseIndexOptions,
+    VectorConfig,
+};
 pub use engine::{Engine, EngineOptions, LoadProgress, LoadReport, describe_metrics};
 pub use error::{Error, ErrorKind};
 pub use filter::{Condition, Filter};

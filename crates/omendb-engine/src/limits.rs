@@ -6,6 +6,14 @@ pub const MAX_DIMENSION: usize = 65_536;
 pub const MAX_SPARSE_TERMS: usize = 65_536;
 /// Vectors of one collection, dense and sparse ones together.
 pub const MAX_VECTORS_PER_COLLECTION: usize = 32;
+/// Links of a node of a graph.
+pub const MAX_GRAPH_M: usize = 1_024;
+/// Candidates a node's links are chosen from while a graph is built: fewer make no graph worth searching, more only time.
+pub const GRAPH_EF_CONSTRUCT: std::ops::RangeInclusive<usize> = 4..=10_000;
+/// Rows of a vector from which it has a graph, unless its collection says otherwise: a scan of fewer is as fast, and exact.
+pub const DEFAULT_GRAPH_ROWS: u64 = 10_000;
+/// Bytes of the metadata, encoded, that clients keep with a collection, and of the options without effect.
+pub const MAX_METADATA_BYTES: usize = 64 << 10;
 /// Bytes of a collection's or a vector's name.
 pub const MAX_NAME_BYTES: usize = 255;
 /// Collections of one engine; the metrics' bound on `db_id` is lower and separate.

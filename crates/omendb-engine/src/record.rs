@@ -444,16 +444,13 @@ mod tests {
     use crate::{CollectionConfig, Distance, SparseConfig, Value, VectorConfig};
 
     fn layout() -> Layout {
-        let vector = |dimension| VectorConfig {
-            dimension,
-            distance: Distance::Dot,
-        };
+        let vector = |dimension| VectorConfig::new(dimension, Distance::Dot);
         let named = [("a", 2), ("b", 3), ("c", 1)];
         let vectors = named.map(|(name, dimension)| (name.to_owned(), vector(dimension)));
         let sparse = ["d", "e", "f"].map(|name| (name.to_owned(), SparseConfig::default()));
         Layout::new(&CollectionConfig {
-            vectors: vectors.into(),
             sparse_vectors: sparse.into(),
+            ..CollectionConfig::new(vectors.into())
         })
     }
 

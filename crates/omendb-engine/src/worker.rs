@@ -100,8 +100,9 @@ impl Worker {
             .flatten();
         let searched = snapshot.clone().and_then(|state| {
             let indexes = collection.shared().indexes();
+            let config = collection.config();
             let subject = Subject {
-                config: collection.config(),
+                config: &config,
                 state: &state,
                 indexes: &indexes,
             };

@@ -93,6 +93,16 @@ const fn put(path: &'static str, access: Access, handler: Handler) -> Route {
     }
 }
 
+const fn patch(path: &'static str, access: Access, handler: Handler) -> Route {
+    Route {
+        method: Method::PATCH,
+        path,
+        access,
+        body: BodyKind::Json,
+        handler,
+    }
+}
+
 const fn delete(path: &'static str, access: Access, handler: Handler) -> Route {
     Route {
         method: Method::DELETE,
@@ -152,6 +162,9 @@ pub const ROUTES: &[Route] = &[
     }),
     get("/collections/{collection}", READ, |app, call| {
         Box::pin(api::collections::get(app, call))
+    }),
+    patch("/collections/{collection}", WRITE, |app, call| {
+        Box::pin(api::change::change(app, call))
     }),
     delete("/collections/{collection}", WRITE, |app, call| {
         Box::pin(api::collections::delete(app, call))

@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) series: Arc<Series<CollectionSeries>>,
     pub(crate) accuracy: Arc<Accuracy>,
+    /// The newest configuration; as for the state.
+    config: Mutex<Arc<CollectionConfig>>,
     /// The newest version; the lock is held for as long as it takes to copy or swap a pointer.
     published: Mutex<Arc<State>>,
     /// The newest indexes; as for the state.
@@ -45,11 +47,11 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(
-        config: &CollectionConfig,
+        config: CollectionConfig,
         services: &Arc<Services>,
         series: Arc<Series<CollectionSeries>>,
     ) -> Self {
-        let layout = Arc::new(Layout::new(config));
+        let layout = Arc::new(Layout::new(&config));
         let ledger = Arc::new(Ledger::default());
         let empty = Arc::new(State::new(Arc::clone(&layout), &ledger));
         Self {
@@ -58,6 +60,7 @@ impl Shared {
             ledger,
             series,
             accuracy: Arc::default(),
+            config: Mutex::new(Arc::new(config)),
             published: Mutex::new(empty),
             indexes: Mutex::default(),
             status: AtomicU8::new(CollectionStatus::Loading as u8),
@@ -68,6 +71,15 @@ impl Shared {
             is_disk_full: AtomicBool::new(false),
             has_sparse_chunks: AtomicBool::new(false),
         }
+    }
+
+    pub(crate) fn config(&self) -> Arc<CollectionConfig> {
+        Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes `config` what operations go by that begin from now on.
+    pub(crate) fn set_config(&self, config: CollectionConfig) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 
     pub(crate) fn published(&self) -> Arc<State> {

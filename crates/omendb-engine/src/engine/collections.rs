@@ -1,4 +1,4 @@
-//! Creating and deleting collections: the directory comes before the entry in the catalogue and goes after it.
+//! Creating, changing and deleting collections: the directory comes before the entry in the catalogue and goes after it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -51,6 +51,36 @@ impl Engine {
         self.write_collections()
             .insert(name.to_owned(), Arc::clone(&collection));
         Ok(collection)
+    }
+
+    /// Replaces a collection's configuration by what `change` makes of it, durable on return. What is refused, by
+    /// `change` too, changes nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] without the collection, [`ErrorKind::Invalid`] for a wrong configuration or one with
+    /// other vectors, [`ErrorKind::Unavailable`] while loading; whatever keeps the catalogue from being written.
+    pub fn change_collection<E: From<Error>>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CollectionConfig) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.check_loaded()?;
+        let mut catalog = lock_of(&self.catalog);
+        self.check_open()?;
+        let collection = self.collection(name)?;
+        let Some(CatalogEntry { id, config }) = catalog.entries().get(name) else {
+            return Err(Error::not_found(format!("collection {name:?} doesn't exist")).into());
+        };
+        let (id, mut newer) = (*id, config.clone());
+        change(&mut newer)?;
+        newer.validate()?;
+        config.check_same_vectors(&newer)?;
+        let config = newer.clone();
+        let replaced = catalog.insert(name, CatalogEntry { id, config });
+        self.note_catalog(&catalog);
+        replaced?;
+        collection.shared().set_config(newer);
+        Ok(())
     }
 
     /// Deletes a collection, durable on return; false when there is none of that name. Reads in flight finish on

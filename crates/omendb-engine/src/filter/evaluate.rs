@@ -534,14 +534,11 @@ mod tests {
 
     #[test]
     fn ids_and_vectors_are_those_of_the_point() {
-        let vector = VectorConfig {
-            dimension: 1,
-            distance: Distance::Dot,
-        };
+        let vector = VectorConfig::new(1, Distance::Dot);
         let vectors = ["image", "text"].map(|name| (name.to_owned(), vector));
         let layout = Layout::new(&CollectionConfig {
-            vectors: vectors.into(),
             sparse_vectors: [("words".to_owned(), SparseConfig::default())].into(),
+            ..CollectionConfig::new(vectors.into())
         });
         let mut chunk = Chunk::new(&layout, &std::sync::Arc::default());
         let position = chunk.push_entry(PointId::Number(7), Payload::default());

@@ -41,7 +41,7 @@ fn created_listed_deleted_and_created_again() {
     let first = engine.create_collection("b", small()).unwrap();
     engine.create_collection("a", two_vectors()).unwrap();
     assert_eq!(names(&engine), ["a", "b"]);
-    assert_eq!(engine.collection("a").unwrap().config(), &two_vectors());
+    assert_eq!(*engine.collection("a").unwrap().config(), two_vectors());
     let error = engine.create_collection("b", two_vectors()).unwrap_err();
     assert_eq!(
         (error.kind(), error.message()),

@@ -49,18 +49,9 @@ pub(crate) fn with_main(dimension: usize, distance: Distance) -> (SimFs, Arc<Eng
 
 /// Vectors `image` of 3 elements by angle, `text` of 2 by Manhattan distance.
 pub(crate) fn two_vectors() -> CollectionConfig {
-    let image = VectorConfig {
-        dimension: 3,
-        distance: Distance::Cosine,
-    };
-    let text = VectorConfig {
-        dimension: 2,
-        distance: Distance::Manhattan,
-    };
-    CollectionConfig {
-        vectors: [("image".to_owned(), image), ("text".to_owned(), text)].into(),
-        ..CollectionConfig::default()
-    }
+    let image = VectorConfig::new(3, Distance::Cosine);
+    let text = VectorConfig::new(2, Distance::Manhattan);
+    CollectionConfig::new([("image".to_owned(), image), ("text".to_owned(), text)].into())
 }
 
 /// `config` and a sparse vector `words`.

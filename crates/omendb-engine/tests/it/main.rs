@@ -10,6 +10,8 @@
 mod collections;
 /// Readers have whole batches while writers write and chunks are compacted.
 mod concurrency;
+/// What may change of a collection: kept, and refused whole.
+mod configuration;
 /// Random histories, a power cut after every operation of the disk: what was acknowledged is there, whole, once.
 mod crash;
 /// Close and open again: points, named vectors, payloads, snapshots.

@@ -81,10 +81,7 @@ fn points_have_any_of_their_vectors_and_terms_come_back_in_order() {
 #[test]
 fn names_of_sparse_vectors_are_checked() {
     let engine = open(&SimFs::new(1));
-    let vector = VectorConfig {
-        dimension: 2,
-        distance: Distance::Dot,
-    };
+    let vector = VectorConfig::new(2, Distance::Dot);
     let check = |dense: &[&str], sparse: &[&str], expected: &str| {
         let config = CollectionConfig {
             vectors: dense.iter().map(|&name| (name.to_owned(), vector)).collect(),
@@ -92,6 +89,7 @@ fn names_of_sparse_vectors_are_checked() {
                 .iter()
                 .map(|&name| (name.to_owned(), SparseConfig::default()))
                 .collect(),
+            ..CollectionConfig::default()
         };
         let error = engine.create_collection("a", config).unwrap_err();
         assert_eq!((error.kind(), error.message()), (ErrorKind::Invalid, expected));
@@ -173,12 +171,12 @@ fn sparse_vectors_survive_a_restart_with_and_without_a_snapshot() {
         }
     }
     let before = contents(&collection);
-    let (vectors, config) = (collection.info().vectors, collection.config().clone());
+    let (vectors, config) = (collection.info().vectors, collection.config());
     assert_eq!(vectors, before.len() as u64);
     engine.close();
     let engine = open_with(small_log(&fs)).unwrap();
     let collection = engine.collection("main").unwrap();
-    assert_eq!((contents(&collection), collection.config()), (before, &config));
+    assert_eq!((contents(&collection), collection.config()), (before, config));
     assert_eq!(collection.info().vectors, vectors);
 }
 

@@ -226,13 +226,9 @@ fn wrong_collections_are_refused() {
         unnamed(65_537),
         "vector \"\": size 65537, not 1 to 65536",
     );
-    let vector = VectorConfig {
-        dimension: 2,
-        distance: Distance::Dot,
-    };
-    let named = |names: &[&str]| CollectionConfig {
-        vectors: names.iter().map(|name| ((*name).to_owned(), vector)).collect(),
-        ..CollectionConfig::default()
+    let vector = VectorConfig::new(2, Distance::Dot);
+    let named = |names: &[&str]| {
+        CollectionConfig::new(names.iter().map(|name| ((*name).to_owned(), vector)).collect())
     };
     check_create(&engine, "a", named(&[]), "vectors: 0 of them, not 1 to 32");
     check_create(

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use omendb_engine::{CollectionConfig, CollectionInfo, CollectionStatus, IndexInfo, VectorConfig};
+use omendb_engine::{
+    CollectionConfig, CollectionInfo, CollectionStatus, GraphConfig, GraphOptions, IndexInfo, VectorConfig,
+};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::create::{collection_config, distance_name};
+use super::options::{self, merge};
 use super::params::check_collection_params;
+use super::payload::PayloadJson;
 use super::{envelope, payload_index};
 use crate::http::{ApiError, App, Call, Reply};
 
@@ -70,7 +74,7 @@ pub async fn delete(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
 
 /// Runs what waits for the disk and for other changes of the catalogue on a thread of its own, so that a slow disk
 /// takes no slot from queries.
-async fn outside_slots<T: Send + 'static>(
+pub(crate) async fn outside_slots<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let outcome = tokio::task::spawn_blocking(work).await;
@@ -92,7 +96,7 @@ pub async fn exists(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
     envelope::ok(&json!({ "exists": exists }), app.clock.now().since(started))
 }
 
-/// `GET /collections/{collection}`: what it holds and what it was created with.
+/// `GET /collections/{collection}`: what it holds and how it is configured.
 ///
 /// # Errors
 /// 404 without the collection.
@@ -100,68 +104,97 @@ pub async fn get(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     let started = app.clock.now();
     let collection = app.engine.collection(call.collection()?)?;
     let indexes = collection.indexes().unwrap_or_default();
-    let description = describe(collection.config(), &collection.info(), &indexes);
+    let description = describe(&collection.config(), &collection.info(), &indexes)?;
     envelope::ok(&description, app.clock.now().since(started))
 }
 
-/// One vector's options as they are reported.
-#[derive(Serialize)]
-struct VectorJson {
-    size: usize,
-    distance: &'static str,
-}
-
-impl From<&VectorConfig> for VectorJson {
-    fn from(config: &VectorConfig) -> Self {
-        let VectorConfig { dimension, distance } = *config;
-        Self {
-            size: dimension,
-            distance: distance_name(distance),
-        }
-    }
+/// One vector as it is reported, with those of its options that were said.
+fn describe_vector(name: &str, config: &VectorConfig, kept: &Value) -> Value {
+    let VectorConfig {
+        dimension,
+        distance,
+        graph: GraphOptions { m, ef_construct },
+    } = *config;
+    let mut vector = json!({"size": dimension, "distance": distance_name(distance)});
+    let options = kept.pointer(&options::vector_pointer(name));
+    options.inspect(|options| merge(&mut vector, options));
+    merge(
+        &mut vector,
+        &json!({"hnsw_config": {"m": m, "ef_construct": ef_construct}}),
+    );
+    vector
 }
 
 /// The dialect's description of a collection.
 ///
-/// Its schema demands sections for structures that do not exist here. They say what is true where the dialect has a
-/// value for it: no graph is `m` 0, no index is 0 indexed vectors, flushed with every write is an interval of 0.
-fn describe(config: &CollectionConfig, info: &CollectionInfo, indexes: &[IndexInfo]) -> serde_json::Value {
+/// Its schema demands sections for structures that do not exist here. Unless an option was said, which is then told
+/// again, they say what is true where the dialect has a value for it: flushed with every write is an interval of 0.
+fn describe(
+    config: &CollectionConfig,
+    info: &CollectionInfo,
+    indexes: &[IndexInfo],
+) -> Result<Value, ApiError> {
     let status = match info.status {
         CollectionStatus::Ready => "green",
         CollectionStatus::Loading => "yellow",
         CollectionStatus::Poisoned | CollectionStatus::Failed | CollectionStatus::Closed => "red",
     };
-    let vectors = if config.is_unnamed() {
-        json!(config.vectors.values().next().map(VectorJson::from))
-    } else {
-        let named: BTreeMap<&String, VectorJson> = config
-            .vectors
-            .iter()
-            .map(|(name, config)| (name, VectorJson::from(config)))
-            .collect();
-        json!(named)
-    };
-    json!({
+    Ok(json!({
         "status": status,
         "optimizer_status": "ok",
         "points_count": info.points,
         "indexed_vectors_count": info.indexed_vectors,
         "segments_count": info.segments,
-        "config": {
-            "params": {
-                "vectors": vectors,
-                "shard_number": 1,
-                "replication_factor": 1,
-                "write_consistency_factor": 1,
-                "on_disk_payload": false,
-            },
-            "hnsw_config": {"m": 0, "ef_construct": 4, "full_scan_threshold": 0},
-            "optimizer_config": {"default_segment_number": 0, "flush_interval_sec": 0},
-            "wal_config": null,
-            "quantization_config": null,
-        },
+        "config": describe_config(config)?,
         "payload_schema": payload_index::describe(indexes),
-    })
+    }))
+}
+
+fn describe_config(config: &CollectionConfig) -> Result<Value, ApiError> {
+    let mut kept = options::kept(config)?;
+    let described = |(name, vector): (&String, &VectorConfig)| describe_vector(name, vector, &kept);
+    let vectors = if config.is_unnamed() {
+        json!(config.vectors.iter().next().map(described))
+    } else {
+        let named = config.vectors.iter();
+        json!(
+            named
+                .map(|vector| (vector.0, described(vector)))
+                .collect::<BTreeMap<_, _>>()
+        )
+    };
+    let GraphConfig { m, ef_construct } = config.graph;
+    let mut description = json!({
+        "params": {
+            "vectors": vectors,
+            "shard_number": 1,
+            "replication_factor": 1,
+            "write_consistency_factor": 1,
+            "on_disk_payload": false,
+        },
+        "hnsw_config": {
+            "m": m,
+            "ef_construct": ef_construct,
+            "full_scan_threshold": 10_000,
+            "max_indexing_threads": 0,
+            "on_disk": false,
+        },
+        "optimizer_config": {
+            "default_segment_number": 0,
+            "flush_interval_sec": 0,
+            "indexing_threshold": config.graph_threshold_kb,
+        },
+        "wal_config": null,
+        "quantization_config": null,
+    });
+    if let Value::Object(kept) = &mut kept {
+        kept.remove("vectors");
+    }
+    merge(&mut description, &kept);
+    if !config.metadata.is_empty() {
+        description["metadata"] = json!(PayloadJson(&config.metadata));
+    }
+    Ok(description)
 }
 
 #[cfg(test)]
@@ -183,14 +216,16 @@ mod tests {
     };
 
     #[track_caller]
-    fn check(config: &CollectionConfig, info: &CollectionInfo, pointer: &str, expected: serde_json::Value) {
+    fn check(config: &CollectionConfig, info: &CollectionInfo, pointer: &str, expected: Value) {
         let index = IndexInfo {
             key: "a.b".to_owned(),
             kind: IndexKind::Keyword,
             points: 3,
         };
         assert_eq!(
-            describe(config, info, &[index]).pointer(pointer),
+            describe(config, info, &[index])
+                .expect("a description")
+                .pointer(pointer),
             Some(&expected),
             "{pointer}"
         );
@@ -213,14 +248,8 @@ mod tests {
         );
         check(&unnamed, &INFO, "/points_count", json!(5));
         check(&unnamed, &INFO, "/segments_count", json!(2));
-        let vector = VectorConfig {
-            dimension: 3,
-            distance: Distance::Euclid,
-        };
-        let named = CollectionConfig {
-            vectors: BTreeMap::from([("image".to_owned(), vector)]),
-            ..CollectionConfig::default()
-        };
+        let vector = VectorConfig::new(3, Distance::Euclid);
+        let named = CollectionConfig::new(BTreeMap::from([("image".to_owned(), vector)]));
         check(
             &named,
             &INFO,

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use omendb_engine::config::UNNAMED;
-use omendb_engine::{CollectionConfig, Distance, VectorConfig};
+use omendb_engine::{CollectionConfig, Distance, Payload, VectorConfig};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::options::{HnswOptions, KeptOptions, OptimizerOptions, ParamOptions, VectorOptions, WalOptions};
 use super::parse;
+use super::payload::PayloadBody;
 use super::refused::{Raw, refusal, refuse};
 use crate::http::ApiError;
 
-/// The body as sent. Options that only tune another engine's structures are read for their names and have no effect.
+/// The body as sent. Options that only tune another engine's structures are kept and have no effect.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CreateBody<'a> {
@@ -24,20 +26,15 @@ struct CreateBody<'a> {
     quantization_config: Raw<'a>,
     #[serde(borrow, default)]
     strict_mode_config: Raw<'a>,
-    #[serde(borrow, default)]
-    metadata: Raw<'a>,
-    #[serde(borrow, default)]
-    hnsw_config: Raw<'a>,
-    #[serde(borrow, default)]
-    optimizers_config: Raw<'a>,
-    #[serde(borrow, default)]
-    wal_config: Raw<'a>,
+    metadata: Option<PayloadBody>,
+    hnsw_config: Option<HnswOptions>,
+    optimizers_config: Option<OptimizerOptions>,
+    wal_config: Option<WalOptions>,
     #[serde(borrow, default)]
     payload: Raw<'a>,
     #[serde(borrow, default)]
     id_tracker: Raw<'a>,
-    #[serde(rename = "on_disk_payload")]
-    _on_disk_payload: Option<bool>,
+    on_disk_payload: Option<bool>,
     shard_number: Option<u32>,
     replication_factor: Option<u32>,
     write_consistency_factor: Option<u32>,
@@ -50,15 +47,13 @@ struct CreateBody<'a> {
 struct VectorBody<'a> {
     size: u64,
     distance: DistanceName,
-    #[serde(borrow, default)]
-    hnsw_config: Raw<'a>,
+    hnsw_config: Option<HnswOptions>,
     #[serde(borrow, default)]
     quantization_config: Raw<'a>,
     #[serde(borrow, default)]
     multivector_config: Raw<'a>,
     datatype: Option<String>,
-    #[serde(rename = "on_disk")]
-    _on_disk: Option<bool>,
+    on_disk: Option<bool>,
     #[serde(rename = "memory")]
     _memory: Option<String>,
 }
@@ -93,30 +88,6 @@ pub(crate) fn distance_name(distance: Distance) -> &'static str {
     }
 }
 
-/// Options of objects that have no effect: their names are checked, so that a typo does not pass for a setting.
-const HNSW_OPTIONS: &[&str] = &[
-    "m",
-    "ef_construct",
-    "full_scan_threshold",
-    "max_indexing_threads",
-    "on_disk",
-    "memory",
-    "payload_m",
-    "inline_storage",
-];
-const OPTIMIZER_OPTIONS: &[&str] = &[
-    "deleted_threshold",
-    "vacuum_min_vector_number",
-    "default_segment_number",
-    "max_segment_size",
-    "memmap_threshold",
-    "indexing_threshold",
-    "flush_interval_sec",
-    "max_optimization_threads",
-    "prevent_unoptimized",
-];
-const WAL_OPTIONS: &[&str] = &["wal_capacity_mb", "wal_segments_ahead", "wal_retain_closed"];
-
 /// Reads the body of a creation.
 ///
 /// # Errors
@@ -126,11 +97,7 @@ pub(crate) fn collection_config(bytes: &[u8]) -> Result<CollectionConfig, ApiErr
     refuse(&[
         ("sparse_vectors", body.sparse_vectors),
         ("quantization_config", body.quantization_config),
-        ("metadata", body.metadata),
     ])?;
-    check_inert("hnsw_config", body.hnsw_config, HNSW_OPTIONS)?;
-    check_inert("optimizers_config", body.optimizers_config, OPTIMIZER_OPTIONS)?;
-    check_inert("wal_config", body.wal_config, WAL_OPTIONS)?;
     check_inert("payload", body.payload, &["memory"])?;
     check_inert("id_tracker", body.id_tracker, &["memory"])?;
     check_strict_mode(body.strict_mode_config)?;
@@ -143,19 +110,43 @@ pub(crate) fn collection_config(bytes: &[u8]) -> Result<CollectionConfig, ApiErr
     let vectors = body
         .vectors
         .ok_or_else(|| ApiError::unprocessable("vectors: none are given, one at least is needed"))?;
-    let config = CollectionConfig {
-        vectors: vector_configs(vectors)?,
-        ..CollectionConfig::default()
+    let (vectors, options) = vector_configs(vectors)?.into_iter().map(by_name).unzip();
+    let mut config = CollectionConfig::new(vectors);
+    if let Some(hnsw) = &body.hnsw_config {
+        config.graph = hnsw.graph().over(config.graph);
+    }
+    config.graph_threshold_kb = body
+        .optimizers_config
+        .as_ref()
+        .and_then(|options| options.indexing_threshold);
+    config.metadata = body.metadata.map_or_else(Payload::default, |body| body.0);
+    let kept = KeptOptions {
+        hnsw_config: body.hnsw_config,
+        optimizer_config: body.optimizers_config,
+        wal_config: body.wal_config,
+        params: ParamOptions {
+            on_disk_payload: body.on_disk_payload,
+            ..ParamOptions::default()
+        },
+        vectors: options,
     };
+    kept.add_to(&mut config)?;
     config
         .validate()
         .map_err(|error| ApiError::unprocessable(error.message()))?;
     Ok(config)
 }
 
+/// One vector's configuration, and what is kept of its options.
+type Vector = (VectorConfig, VectorOptions);
+
+fn by_name((name, (config, options)): (String, Vector)) -> ((String, VectorConfig), (String, VectorOptions)) {
+    ((name.clone(), config), (name, options))
+}
+
 /// `vectors` is either one vector's options or an object of them by name. A vector named `size` would have an object
 /// there, where the option has a number.
-fn vector_configs(vectors: &RawValue) -> Result<BTreeMap<String, VectorConfig>, ApiError> {
+fn vector_configs(vectors: &RawValue) -> Result<BTreeMap<String, Vector>, ApiError> {
     let fields: BTreeMap<String, &RawValue> = parse::field("vectors", vectors)?;
     let is_option = |name: &str| {
         fields
@@ -177,23 +168,28 @@ fn vector_configs(vectors: &RawValue) -> Result<BTreeMap<String, VectorConfig>, 
         .collect()
 }
 
-fn vector_config(path: &str, options: &RawValue) -> Result<VectorConfig, ApiError> {
+fn vector_config(path: &str, options: &RawValue) -> Result<Vector, ApiError> {
     let body: VectorBody<'_> = parse::field(path, options)?;
     let at = |field: &str| format!("{path}.{field}");
     refuse(&[
         (&at("quantization_config"), body.quantization_config),
         (&at("multivector_config"), body.multivector_config),
     ])?;
-    check_inert(&at("hnsw_config"), body.hnsw_config, HNSW_OPTIONS)?;
-    if let Some(datatype) = body.datatype.filter(|datatype| datatype != "float32") {
-        return Err(refusal(&at("datatype"), &datatype));
+    if let Some(datatype) = body.datatype.as_ref().filter(|datatype| *datatype != "float32") {
+        return Err(refusal(&at("datatype"), datatype));
     }
     // What does not fit is far beyond the engine's own bound, whose message names it.
     let dimension = usize::try_from(body.size).unwrap_or(usize::MAX);
-    Ok(VectorConfig {
-        dimension,
-        distance: body.distance.into(),
-    })
+    let mut config = VectorConfig::new(dimension, body.distance.into());
+    if let Some(hnsw) = &body.hnsw_config {
+        config.graph = hnsw.graph();
+    }
+    let options = VectorOptions {
+        hnsw_config: body.hnsw_config,
+        on_disk: body.on_disk,
+        datatype: body.datatype,
+    };
+    Ok((config, options))
 }
 
 /// Checks the names inside an object that has no effect.
@@ -210,7 +206,7 @@ fn check_inert(path: &str, value: Raw<'_>, known: &[&str]) -> Result<(), ApiErro
 }
 
 /// Strict mode sets limits on other requests: without them the collection would answer what it should refuse.
-fn check_strict_mode(value: Raw<'_>) -> Result<(), ApiError> {
+pub(crate) fn check_strict_mode(value: Raw<'_>) -> Result<(), ApiError> {
     let Some(raw) = value else { return Ok(()) };
     let options: BTreeMap<String, &RawValue> = parse::field("strict_mode_config", raw)?;
     match options.get("enabled").map(|enabled| enabled.get()) {
@@ -220,7 +216,7 @@ fn check_strict_mode(value: Raw<'_>) -> Result<(), ApiError> {
 }
 
 /// One node holds one copy.
-fn check_one(field: &str, value: Option<u32>) -> Result<(), ApiError> {
+pub(crate) fn check_one(field: &str, value: Option<u32>) -> Result<(), ApiError> {
     match value {
         None | Some(1) => Ok(()),
         Some(other) => Err(refusal(field, &other.to_string())),
@@ -270,6 +266,19 @@ mod tests {
     }
 
     #[test]
+    fn graphs_and_metadata_are_taken_as_they_are_said() {
+        let body = r#"{"vectors":{"a":{"size":4,"distance":"Dot","hnsw_config":{"m":0}},"b":{"size":4,"distance":"Dot"}},
+            "hnsw_config":{"ef_construct":50},"optimizers_config":{"indexing_threshold":0,"max_optimization_threads":"auto"},
+            "metadata":{"owner":"me"}}"#;
+        let config = collection_config(body.as_bytes()).expect("a configuration");
+        let graph = |name: &str| config.graph_of(&config.vectors[name]);
+        assert_eq!((graph("a").m, graph("a").ef_construct), (0, 50));
+        assert_eq!((graph("b").m, graph("b").ef_construct), (16, 50));
+        assert_eq!(config.graph_threshold_kb, Some(0));
+        assert_eq!(config.metadata.fields().count(), 1);
+    }
+
+    #[test]
     fn what_has_no_effect_is_accepted() {
         let vectors = r#""vectors":{"size":4,"distance":"Dot","hnsw_config":{"m":16},"datatype":"float32"}"#;
         let inert = r#""shard_number":1,"replication_factor":1,"write_consistency_factor":1,"on_disk_payload":true,
@@ -302,10 +311,18 @@ mod tests {
             &with(r#""strict_mode_config":{"enabled":true}"#),
             Err((422, "strict_mode_config.enabled: `true`")),
         );
-        check(&with(r#""metadata":{"a":1}"#), Err((422, "metadata")));
+        check(&with(r#""metadata":[1]"#), Err((400, "metadata")));
+        check(
+            &with(r#""hnsw_config":{"m":5000}"#),
+            Err((422, "m 5000, more than 1024")),
+        );
+        check(
+            &with(r#""optimizers_config":{"max_optimization_threads":"many"}"#),
+            Err((400, "optimizers_config.max_optimization_threads")),
+        );
         check(
             &with(r#""hnsw_config":{"mm":1}"#),
-            Err((400, "hnsw_config: unknown field `mm`")),
+            Err((400, "hnsw_config.mm: unknown field `mm`")),
         );
         check(&with(r#""hnsw_config":7"#), Err((400, "hnsw_config")));
         check(&with(r#""colour":"red""#), Err((400, "unknown field `colour`")));

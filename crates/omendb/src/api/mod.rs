@@ -4,6 +4,7 @@
 //! become durable holds none.
 
 pub mod batch_update;
+pub mod change;
 pub mod collections;
 pub mod native;
 pub mod payload_changes;
@@ -19,6 +20,7 @@ mod filter;
 mod ids;
 mod matching;
 mod one_or_many;
+mod options;
 mod output;
 mod params;
 mod parse;

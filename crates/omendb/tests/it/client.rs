@@ -53,6 +53,10 @@ impl Client {
         self.send("PUT", path, &[], body.to_string().as_bytes())
     }
 
+    pub(crate) fn patch(&mut self, path: &str, body: &Value) -> Response {
+        self.send("PATCH", path, &[], body.to_string().as_bytes())
+    }
+
     pub(crate) fn post(&mut self, path: &str, body: &Value) -> Response {
         self.send("POST", path, &[], body.to_string().as_bytes())
     }

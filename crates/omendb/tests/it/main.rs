@@ -18,6 +18,7 @@ mod access; // credentials, permissions, and who may speak to an open server
 mod bad_input; // every mistake gets its code and a message that names it, and changes nothing
 mod catalogue; // the catalogue and the page name the same families, and something moves each of them
 mod collections; // the dialect: what is written is what is read, searched, counted and scrolled
+mod configuration; // what may change of a collection is kept, told again, and there after kill -9
 mod connections; // pools that fill up, heads that are refused, clients that hang up, and what is counted
 mod consumers; // promtool, Prometheus and prometheus-client accept what we export
 mod demo; // what the demo prints works when pasted, and nothing is left behind
