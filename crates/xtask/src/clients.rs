@@ -176,6 +176,8 @@ impl Ready {
         let before = tally.count();
         let flow = Command::new(&self.python)
             .args(&[root().join("clients").join(flow)])
+            // Some clients leave files where they run.
+            .current_dir(&server.directory)
             .env("OMENDB_URL", &server.url)
             .env("OMENDB_TOKEN", &server.token)
             .env("PYTHONDONTWRITEBYTECODE", "1");

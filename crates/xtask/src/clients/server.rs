@@ -21,7 +21,8 @@ pub(crate) struct Server {
     child: Child,
     /// Kept open: the server may have more to say.
     stdout: BufReader<ChildStdout>,
-    directory: PathBuf,
+    /// Its data is below.
+    pub(crate) directory: PathBuf,
     pub(crate) url: String,
     /// Empty when the server is open.
     pub(crate) token: String,
