@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::filter::matching::TextMatching;
 use crate::filter::{Condition, Datetime, Filter, GeoPoint, MinShould, Test};
 use crate::payload::{Fields, PayloadPath, ValueRef};
 use crate::state::{Chunk, Layout};
@@ -93,7 +94,10 @@ impl<'a> Subject<'a> {
     fn meets_test(&self, key: &PayloadPath, test: &Test) -> bool {
         let payload = self.payload;
         match test {
-            Test::Match(wanted) => any_element(key, payload, |value| wanted.accepts(value)),
+            Test::Match(wanted) => {
+                let matching = self.text_matching(key);
+                any_element(key, payload, |value| wanted.accepts(value, matching))
+            }
             Test::Range(range) => any_element(key, payload, |value| {
                 number(value).is_some_and(|number| range.contains(number))
             }),
@@ -103,14 +107,7 @@ impl<'a> Subject<'a> {
             Test::Geo(area) => any_element(key, payload, |value| {
                 geo_point(value).is_some_and(|point| area.contains(point))
             }),
-            Test::ValuesCount(range) => {
-                let mut is_missing = true;
-                let is_met = any(key, payload, |value| {
-                    is_missing = false;
-                    range.contains(count(value))
-                });
-                is_met || is_missing && range.contains(0)
-            }
+            Test::ValuesCount(range) => any(key, payload, |value| range.contains(count(value))),
             Test::IsEmpty(expected) => {
                 let has_content = any(key, payload, |value| match value {
                     ValueRef::Null => false,
@@ -125,18 +122,21 @@ impl<'a> Subject<'a> {
                 has_content != *expected
             }
             Test::IsNull(expected) => {
-                let has_null = any(key, payload, |value| match value {
-                    ValueRef::Null => true,
-                    ValueRef::List(mut list) => list.any(|element| element == ValueRef::Null),
-                    ValueRef::Bool(_)
-                    | ValueRef::Int(_)
-                    | ValueRef::Uint(_)
-                    | ValueRef::Float(_)
-                    | ValueRef::String(_)
-                    | ValueRef::Object(_) => false,
-                });
+                let has_null = any(key, payload, |value| value == ValueRef::Null);
                 has_null == *expected
             }
+        }
+    }
+}
+
+impl Subject<'_> {
+    /// How the strings at `key` are compared with texts; those of an object inside a payload are in no index.
+    fn text_matching(&self, key: &PayloadPath) -> TextMatching {
+        let is_worded = |place: Place<'_>| place.layout.is_worded(key);
+        if self.point.is_some_and(is_worded) {
+            TextMatching::Words
+        } else {
+            TextMatching::Parts
         }
     }
 }
@@ -428,7 +428,12 @@ mod tests {
             check(&field("a", test(false)), &unmet, met);
         };
         check_both(Test::IsEmpty, &[None, null.clone(), empty.clone()]);
-        check_both(Test::IsNull, &[null.clone(), with_null.clone()]);
+        check_both(Test::IsNull, std::slice::from_ref(&null));
+        check(
+            &field("a[]", Test::IsNull(true)),
+            std::slice::from_ref(&with_null),
+            &[None, null.clone(), one.clone()],
+        );
         let count = |lt| {
             field(
                 "a",
@@ -438,8 +443,8 @@ mod tests {
                 }),
             )
         };
-        check(&count(1), &[None, null, empty], &[one.clone(), with_null.clone()]);
-        check(&count(2), &[one], &[with_null]);
+        check(&count(1), &[null, empty], &[None, one.clone(), with_null.clone()]);
+        check(&count(2), &[one], &[None, with_null]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Matches: one value against given ones, or its words against given words.
+//! Matches: one value against given ones, or its words or parts against those of a text.
 
 use std::collections::HashSet;
 
@@ -17,11 +17,11 @@ pub enum Match {
     Any(MatchSet),
     /// Equals none of these, and is not null.
     Except(MatchSet),
-    /// Has all of these words.
+    /// By words: has all of these. By parts: has this text.
     Text(Words),
-    /// Has at least one of these words.
+    /// By words: has at least one of these. By parts: has at least one of the pieces between white space.
     TextAny(Words),
-    /// Has these words, one after the other.
+    /// By words: has these, one after the other. By parts: has this text.
     Phrase(Words),
     /// Begins with this, byte for byte.
     Prefix(String),
@@ -36,49 +36,68 @@ pub enum MatchSet {
     Integers(HashSet<i64>),
 }
 
-/// The words of a text in lower case: what stands between characters that are neither letters nor digits.
+/// A text, and its words in lower case: what stands between characters that are neither letters nor digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words(Vec<String>);
+pub struct Words {
+    text: String,
+    words: Vec<String>,
+}
+
+/// How strings are compared with a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TextMatching {
+    /// By whole words, in any case: where the key has a text index.
+    Words,
+    /// By any part, byte for byte: everywhere else.
+    Parts,
+}
 
 impl Words {
     /// The words of `text`, in order.
     pub fn of(text: &str) -> Self {
-        Self(words(text).map(|word| lower(word).collect()).collect())
+        Self {
+            text: text.to_owned(),
+            words: words(text).map(|word| lower(word).collect()).collect(),
+        }
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.words.len()
     }
 
     /// The words, in lower case.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.words.iter().map(String::as_str)
     }
 
     fn contains(&self, word: &str) -> bool {
-        self.0.iter().any(|known| is_same(word, known))
+        self.words.iter().any(|known| is_same(word, known))
+    }
+
+    fn all_in(&self, text: &str) -> bool {
+        !self.words.is_empty() && self.words.iter().all(|word| has_word(text, word))
     }
 }
 
 impl Match {
-    /// Has all words of `text`.
+    /// Has all words of `text`, or has it as a part.
     pub fn text(text: &str) -> Self {
         Self::Text(Words::of(text))
     }
 
-    /// Has at least one word of `text`.
+    /// Has at least one word of `text`, or one of its pieces as a part.
     pub fn text_any(text: &str) -> Self {
         Self::TextAny(Words::of(text))
     }
 
-    /// Has the words of `text`, one after the other.
+    /// Has the words of `text`, one after the other, or has it as a part.
     pub fn phrase(text: &str) -> Self {
         Self::Phrase(Words::of(text))
     }
 
     /// Whether `value`, which is no list whose elements count instead, is what is looked for.
-    pub(super) fn accepts(&self, value: ValueRef<'_>) -> bool {
+    pub(super) fn accepts(&self, value: ValueRef<'_>, matching: TextMatching) -> bool {
         let text = match value {
             ValueRef::String(text) => text,
             ValueRef::Null
@@ -93,9 +112,18 @@ impl Match {
             Self::Keyword(keyword) => text == keyword,
             Self::Any(MatchSet::Keywords(keywords)) => keywords.contains(text),
             Self::Except(MatchSet::Keywords(keywords)) => !keywords.contains(text),
-            Self::Text(words) => words.len() > 0 && words.0.iter().all(|word| has_word(text, word)),
-            Self::TextAny(wanted) => words(text).any(|word| wanted.contains(word)),
-            Self::Phrase(phrase) => has_phrase(text, &phrase.0),
+            Self::Text(wanted) => match matching {
+                TextMatching::Words => wanted.all_in(text),
+                TextMatching::Parts => text.contains(&wanted.text),
+            },
+            Self::TextAny(wanted) => match matching {
+                TextMatching::Words => words(text).any(|word| wanted.contains(word)),
+                TextMatching::Parts => wanted.text.split_whitespace().any(|piece| text.contains(piece)),
+            },
+            Self::Phrase(wanted) => match matching {
+                TextMatching::Words => has_phrase(text, &wanted.words),
+                TextMatching::Parts => text.contains(&wanted.text),
+            },
             Self::Prefix(prefix) => text.starts_with(prefix.as_str()),
             Self::Except(MatchSet::Integers(_)) => true,
             Self::Bool(_) | Self::Integer(_) | Self::Any(MatchSet::Integers(_)) => false,
@@ -177,11 +205,23 @@ mod tests {
     use super::*;
 
     fn check(condition: &Match, accepted: &[ValueRef<'_>], refused: &[ValueRef<'_>]) {
-        for &value in accepted {
-            assert!(condition.accepts(value), "{condition:?} {value:?}");
-        }
-        for &value in refused {
-            assert!(!condition.accepts(value), "{condition:?} {value:?}");
+        check_by(TextMatching::Words, condition, accepted, refused);
+    }
+
+    fn check_by(
+        matching: TextMatching,
+        condition: &Match,
+        accepted: &[ValueRef<'_>],
+        refused: &[ValueRef<'_>],
+    ) {
+        for (values, expected) in [(accepted, true), (refused, false)] {
+            for &value in values {
+                assert_eq!(
+                    condition.accepts(value, matching),
+                    expected,
+                    "{condition:?} {value:?}"
+                );
+            }
         }
     }
 
@@ -258,6 +298,25 @@ mod tests {
         );
         check(&Match::text_any(""), &[], &texts(&["anything", ""]));
         check(&Match::text("a"), &[], &[ValueRef::Int(1), ValueRef::Null]);
+    }
+
+    #[test]
+    fn parts_are_bytes_wherever_they_stand() {
+        let check = |condition: &Match, accepted: &[&str], refused: &[&str]| {
+            check_by(TextMatching::Parts, condition, &texts(accepted), &texts(refused));
+            let others = [ValueRef::Int(1), ValueRef::Null];
+            check_by(TextMatching::Parts, condition, &[], &others);
+        };
+        check(&Match::text("fly"), &["fly", "a butterfly"], &["Fly", "fl y", ""]);
+        check(
+            &Match::text("fox, q"),
+            &["the fox, quick"],
+            &["fox q", "quick fox"],
+        );
+        check(&Match::text(""), &["", "anything"], &[]);
+        check(&Match::text_any("cat  dog"), &["dogs", "concat"], &["Cat", ""]);
+        check(&Match::text_any(" "), &[], &["anything", " "]);
+        check(&Match::phrase("b c"), &["ab cd"], &["b  c", "c b"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which points of a snapshot may pass a filter, as far as indexes can tell.
 
 use crate::filter::{Condition, Filter, Test};
-use crate::payload_index::{Field, Indexes, REGION_SLOTS};
+use crate::payload_index::{Field, IndexKind, Indexes, REGION_SLOTS};
 use crate::state::{Chunk, Layout, SlotBits, State};
 
 /// A condition that selects more than one in so many points does not pay: its positions are read one by one, while a
@@ -30,7 +30,7 @@ impl<'a> Selection<'a> {
     /// The useful conditions of `filter`; `None` if there are none.
     pub(crate) fn of(indexes: &'a Indexes, filter: &'a Filter, state: &State) -> Option<Self> {
         let mut groups = Vec::new();
-        collect(indexes, filter, &mut groups);
+        collect((indexes, &state.layout), filter, &mut groups);
         let points = state.ids.len();
         let estimated = groups.into_iter().filter_map(|tests| {
             let estimate = estimate(&tests)?;
@@ -95,14 +95,20 @@ impl Group<'_> {
 }
 
 /// The groups of alternatives that have to hold for `filter` to pass and that indexes answer.
-fn collect<'a>(indexes: &'a Indexes, filter: &'a Filter, groups: &mut Vec<Vec<(&'a Field, &'a Test)>>) {
+fn collect<'a>(
+    (indexes, layout): (&'a Indexes, &Layout),
+    filter: &'a Filter,
+    groups: &mut Vec<Vec<(&'a Field, &'a Test)>>,
+) {
+    // Words are matched where the state has a text index; this one may be of a time before or after.
+    let is_current = |field: &&Field| field.kind != IndexKind::Text || layout.is_worded(&field.path);
     let answered = |condition: &'a Condition| match condition {
-        Condition::Field(path, test) => Some((indexes.of(path)?, test)),
+        Condition::Field(path, test) => Some((indexes.of(path).filter(is_current)?, test)),
         Condition::HasId(_) | Condition::HasVector(_) | Condition::Nested(..) | Condition::Filter(_) => None,
     };
     for condition in &filter.must {
         match condition {
-            Condition::Filter(inner) => collect(indexes, inner, groups),
+            Condition::Filter(inner) => collect((indexes, layout), inner, groups),
             Condition::Field(..) => groups.extend(answered(condition).map(|answer| vec![answer])),
             Condition::HasId(_) | Condition::HasVector(_) | Condition::Nested(..) => {}
         }

@@ -194,6 +194,7 @@ impl Store {
                         Some(kind) => schema.insert((*key).to_owned(), *kind),
                         None => schema.remove(*key),
                     };
+                    Arc::make_mut(&mut self.state.layout).follow(schema);
                 }
                 Effect::Payloads(ids, payloads) => self.replace_payloads(ids, payloads, &mut applied),
                 Effect::Delete(ids) => {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use omendb_engine::filter::{Datetime, GeoArea, GeoPoint, Match, MatchSet, Range, Test};
+use omendb_engine::filter::{Datetime, GeoArea, GeoPoint, Match, MatchSet, MinShould, Range, Test};
 use omendb_engine::{
     Collection, CollectionConfig, Condition, Distance, Engine, ErrorKind, Filter, IndexKind, Operation,
     Payload, PayloadChange, Plan, Point, PointSelector, SearchRequest, SearchStats, Value, WriteBatch,
@@ -172,19 +172,33 @@ fn search(engine: &Engine, collection: &Collection, filter: &Filter, k: usize) -
     (response.hits.iter().map(line).collect(), response.stats)
 }
 
+/// The same, in a form that no index answers.
+fn scanned(filter: &Filter) -> Filter {
+    let one = MinShould {
+        conditions: vec![Condition::Filter(filter.clone())],
+        min_count: 1,
+    };
+    Filter {
+        min_should: Some(one),
+        ..Filter::default()
+    }
+}
+
 /// Answers with the index are those without; returns how many searches an index took part in.
 fn check_same(engine: &Engine, indexed: &Collection, plain: &Collection) -> usize {
     let mut helped = 0;
     for filter in filters() {
+        let scanned = scanned(&filter);
         assert_eq!(
             indexed.count_matching(&filter).unwrap(),
-            plain.count_matching(&filter).unwrap(),
+            plain.count_matching(&scanned).unwrap(),
             "{filter:?}"
         );
         for k in [1, 10, 2_000] {
             let (found, stats) = search(engine, indexed, &filter, k);
-            let (expected, _) = search(engine, plain, &filter, k);
+            let (expected, of_scan) = search(engine, plain, &scanned, k);
             assert_eq!(found, expected, "k = {k} {filter:?}");
+            assert_eq!(of_scan.plan, Plan::FilteredScan);
             helped += usize::from(stats.plan == Plan::IndexedScan);
         }
     }
@@ -204,6 +218,8 @@ fn answers_are_the_same_with_and_without_after_every_kind_of_write() {
     for (key, kind) in KEYS {
         indexed.write(create(key, kind)).unwrap();
     }
+    // Its strings too are to be matched by words.
+    plain.write(create("text", IndexKind::Text)).unwrap();
     assert_eq!(check_same(&engine, &indexed, &plain), 0, "nothing to read yet");
     write(WriteBatch::upsert(points(&mut rng, 0..3_000)));
     assert_eq!(check_same(&engine, &indexed, &plain), 0, "nothing read yet");
@@ -227,6 +243,58 @@ fn answers_are_the_same_with_and_without_after_every_kind_of_write() {
     assert!(check_same(&engine, &indexed, &plain) > 100);
     engine.tick();
     assert!(check_same(&engine, &indexed, &plain) > 100);
+}
+
+#[test]
+fn texts_are_matched_by_words_from_the_moment_their_key_has_a_text_index() {
+    let fs = SimFs::new(6);
+    let mut engine = open_with(options(&fs)).unwrap();
+    let config = CollectionConfig::unnamed(1, Distance::Dot);
+    let mut collection = engine.create_collection("main", config).unwrap();
+    let payload = Payload::from_fields(&[("text", text("A red butterfly"))]).unwrap();
+    let butterfly = Point {
+        payload,
+        ..point(1, &[1.0])
+    };
+    collection.write(WriteBatch::upsert(vec![butterfly])).unwrap();
+    let check = |collection: &Collection, parts: u64, words: u64| {
+        for (wanted, expected) in [
+            (Match::text("red butter"), parts),
+            (Match::text_any("x fly"), parts),
+            (Match::phrase("A r"), parts),
+            (Match::text("BUTTERFLY a"), words),
+            (Match::text_any("RED"), words),
+            (Match::phrase("Red Butterfly"), words),
+        ] {
+            let filter = Filter::of(field("text", Test::Match(wanted)));
+            assert_eq!(
+                collection.count_matching(&filter).unwrap(),
+                expected,
+                "{filter:?}"
+            );
+        }
+    };
+    let drop_index = || WriteBatch {
+        operations: vec![Operation::DropIndex("text".to_owned())],
+    };
+    check(&collection, 1, 0);
+    // Strings matched whole have nothing to do with it.
+    collection.write(create("text", IndexKind::Keyword)).unwrap();
+    check(&collection, 1, 0);
+    for _ in 0..2 {
+        collection.write(create("text", IndexKind::Text)).unwrap();
+        check(&collection, 0, 1);
+        // The index is built, and another time it comes back from the disk.
+        engine.tick();
+        check(&collection, 0, 1);
+        engine.close();
+        engine = open_with(options(&fs)).unwrap();
+        collection = engine.collection("main").unwrap();
+        check(&collection, 0, 1);
+        engine.tick();
+        collection.write(drop_index()).unwrap();
+        check(&collection, 1, 0);
+    }
 }
 
 #[test]
