@@ -71,8 +71,8 @@ pub use payload_index::{IndexInfo, IndexKind};
 pub use point::{Point, Record, SparseVector, Vector, VectorSelector, Vectors};
 pub use recall::{AccuracyReport, WorstQuery};
 pub use search::{
-    ContextPair, Diverse, Example, Fusion, Hit, Prefetch, Query, Recommend, SearchRequest, SearchResponse,
-    Strategy,
+    ContextPair, Diverse, Example, Fusion, Group, GroupKey, GroupRequest, GroupResponse, Hit, Prefetch,
+    Query, Recommend, SearchRequest, SearchResponse, Strategy,
 };
 pub use stats::{Plan, SearchStats};
 pub use worker::Worker;

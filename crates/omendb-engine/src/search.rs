@@ -4,6 +4,7 @@ mod diverse;
 mod filtered;
 mod find;
 mod fusion;
+mod groups;
 mod objective;
 mod request;
 mod scan;
@@ -14,6 +15,7 @@ use omendb_distance::Kernels;
 use omendb_metrics::Clock;
 
 pub(crate) use find::Subject;
+pub use groups::{Group, GroupKey, GroupRequest, GroupResponse};
 pub use request::{
     ContextPair, Diverse, Example, Fusion, Hit, Prefetch, Query, Recommend, SearchRequest, SearchResponse,
     Strategy,

@@ -1,5 +1,7 @@
 //! One execution slot's hands: the buffers and metric cells of the thread that runs searches.
 
+mod grouped;
+
 use std::sync::Arc;
 
 use omendb_distance::Kernels;
@@ -109,22 +111,31 @@ impl Worker {
             let response = self.searcher.search(subject, request)?;
             Ok((state, response))
         });
+        let (state, response) =
+            self.recorded((granted, collection), searched, |(_, response)| &response.stats)?;
+        if let Some(ticket) = ticket {
+            self.sample(ticket, collection, state, (request, &response));
+        }
+        Ok(response)
+    }
+
+    /// Counts a search, and what it took if it found something.
+    fn recorded<T>(
+        &mut self,
+        (granted, collection): (Timestamp, &Collection),
+        searched: Result<T, Error>,
+        stats: impl FnOnce(&T) -> &SearchStats,
+    ) -> Result<T, Error> {
         let block = self.blocks.of(&collection.shared().series.queries);
         block.cells.queries.increment();
-        match searched {
-            Err(error) => {
-                block.cells.errors.of(QueryError::from(error.kind())).increment();
-                Err(error)
-            }
-            Ok((state, response)) => {
+        match &searched {
+            Err(error) => block.cells.errors.of(QueryError::from(error.kind())).increment(),
+            Ok(response) => {
                 let duration_ns = self.services.clock.now().nanos_since(granted);
-                record(block, &self.stages, &response.stats, duration_ns);
-                if let Some(ticket) = ticket {
-                    self.sample(ticket, collection, state, (request, &response));
-                }
-                Ok(response)
+                record(block, &self.stages, stats(response), duration_ns);
             }
         }
+        searched
     }
 
     #[cold]

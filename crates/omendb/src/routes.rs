@@ -217,6 +217,11 @@ pub const ROUTES: &[Route] = &[
         READ,
         |app, call| Box::pin(api::search::query_batch(app, call)),
     ),
+    post(
+        "/collections/{collection}/points/query/groups",
+        READ,
+        |app, call| Box::pin(api::groups::query_groups(app, call)),
+    ),
     post("/collections/{collection}/points/count", READ, |app, call| {
         Box::pin(api::scroll::count(app, call))
     }),

@@ -373,7 +373,7 @@ fn user_score(distance: Distance, rank: f32) -> f32 {
 }
 
 /// A filter that passes what both pass.
-fn both(outer: Option<&Arc<Filter>>, inner: Option<&Arc<Filter>>) -> Option<Arc<Filter>> {
+pub(crate) fn both(outer: Option<&Arc<Filter>>, inner: Option<&Arc<Filter>>) -> Option<Arc<Filter>> {
     match (outer, inner) {
         (None, filter) | (filter, None) => filter.cloned(),
         (Some(outer), Some(inner)) => {

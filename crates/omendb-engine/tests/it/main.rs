@@ -24,6 +24,8 @@ mod faults;
 mod filters;
 /// What the others share: engines, points, models.
 mod fixtures;
+/// Hits in groups, against a ranking read to its end.
+mod groups;
 /// What a collection is charged for, and that it gets it back.
 mod memory;
 /// Every family moves by exactly what happened.

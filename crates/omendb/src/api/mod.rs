@@ -6,6 +6,7 @@
 pub mod batch_update;
 pub mod change;
 pub mod collections;
+pub mod groups;
 pub mod native;
 pub mod payload_changes;
 pub mod payload_index;

@@ -23,30 +23,30 @@ pub(crate) const DEFAULT_LIMIT: usize = 10;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct QueryBody<'a> {
-    query: Option<QueryInput>,
-    using: Option<String>,
-    limit: Option<usize>,
-    offset: Option<usize>,
-    score_threshold: Option<Component>,
-    with_payload: Option<WithPayload>,
+pub(super) struct QueryBody<'a> {
+    pub(super) query: Option<QueryInput>,
+    pub(super) using: Option<String>,
+    pub(super) limit: Option<usize>,
+    pub(super) offset: Option<usize>,
+    pub(super) score_threshold: Option<Component>,
+    pub(super) with_payload: Option<WithPayload>,
     #[serde(alias = "with_vectors")]
-    with_vector: Option<WithVector>,
+    pub(super) with_vector: Option<WithVector>,
     #[serde(borrow, default)]
-    params: Option<SearchParams<'a>>,
-    filter: Option<FilterJson>,
+    pub(super) params: Option<SearchParams<'a>>,
+    pub(super) filter: Option<FilterJson>,
     #[serde(borrow, default)]
-    prefetch: OneOrMany<PrefetchBody<'a>>,
+    pub(super) prefetch: OneOrMany<PrefetchBody<'a>>,
     #[serde(borrow, default)]
-    lookup_from: Raw<'a>,
+    pub(super) lookup_from: Raw<'a>,
     #[serde(borrow, default)]
-    shard_key: Raw<'a>,
+    pub(super) shard_key: Raw<'a>,
 }
 
 /// A search in front of another. Bodies are nested at most 128 levels deep, and so are these.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PrefetchBody<'a> {
+pub(super) struct PrefetchBody<'a> {
     query: Option<QueryInput>,
     using: Option<String>,
     limit: Option<usize>,
@@ -70,7 +70,7 @@ struct BatchBody<'a> {
 /// How a search is run. `quantization` and `acorn` tune what does not exist here and have no effect on exact results.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct SearchParams<'a> {
+pub(super) struct SearchParams<'a> {
     hnsw_ef: Option<usize>,
     exact: Option<bool>,
     #[serde(rename = "quantization")]
@@ -166,7 +166,7 @@ impl<'a> From<&'a SearchResponse> for QueryResult<'a> {
 }
 
 /// Checks the body of a query.
-fn search_request(body: QueryBody<'_>) -> Result<SearchRequest, ApiError> {
+pub(super) fn search_request(body: QueryBody<'_>) -> Result<SearchRequest, ApiError> {
     refuse(&[("lookup_from", body.lookup_from), ("shard_key", body.shard_key)])?;
     let (exact, ef) = search_params(body.params)?;
     let limit = parse::at_least_one("limit", body.limit.unwrap_or(DEFAULT_LIMIT))?;

@@ -25,6 +25,7 @@ mod demo; // what the demo prints works when pasted, and nothing is left behind
 mod durability; // kill -9 under writers loses nothing that was acknowledged
 mod filters; // what passes is found, counted, scrolled, changed and deleted
 mod formats; // one snapshot in every format, chosen by content negotiation
+mod groups; // hits in groups, with what other collections know of the groups
 mod lifecycle; // readiness, health, draining, and what is refused at start
 mod movement; // each operation moves exactly the figures it is about
 mod queries; // queries by examples, by fusion and in batches find what their formulas say
