@@ -3,6 +3,7 @@
 mod commit;
 mod info;
 mod load;
+mod ordered;
 mod resolve;
 mod shared;
 mod snapshot;

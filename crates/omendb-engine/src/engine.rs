@@ -113,7 +113,7 @@ impl Engine {
 
     /// A worker for one execution slot.
     pub fn worker(&self) -> Worker {
-        Worker::new(&self.services, &self.stages)
+        Worker::new(&self.services, &self.stages, self.directory.random())
     }
 
     /// Whether the engine can do its work. Recovers by itself where that is possible: from loading, a full disk.

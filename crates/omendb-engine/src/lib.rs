@@ -30,6 +30,7 @@ pub mod filter;
 pub mod limits;
 
 mod catalog;
+mod chance;
 mod collection;
 mod engine;
 mod error;
@@ -46,8 +47,6 @@ mod record;
 mod search;
 mod state;
 mod stats;
-#[cfg(test)]
-mod testing;
 mod validation;
 mod worker;
 mod write;
@@ -71,8 +70,8 @@ pub use payload_index::{IndexInfo, IndexKind};
 pub use point::{Point, Record, SparseVector, Vector, VectorSelector, Vectors};
 pub use recall::{AccuracyReport, WorstQuery};
 pub use search::{
-    ContextPair, Diverse, Example, Fusion, Group, GroupKey, GroupRequest, GroupResponse, Hit, Prefetch,
-    Query, Recommend, SearchRequest, SearchResponse, Strategy,
+    ContextPair, Direction, Diverse, Example, Fusion, Group, GroupKey, GroupRequest, GroupResponse, Hit,
+    OrderBy, OrderValue, Prefetch, Query, Recommend, SearchRequest, SearchResponse, Strategy,
 };
 pub use stats::{Plan, SearchStats};
 pub use worker::Worker;

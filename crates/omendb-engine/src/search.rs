@@ -6,16 +6,22 @@ mod find;
 mod fusion;
 mod groups;
 mod objective;
+mod order;
+mod passing;
 mod request;
 mod scan;
 mod screen;
 mod top_k;
+mod unranked;
 
 use omendb_distance::Kernels;
 use omendb_metrics::Clock;
 
 pub(crate) use find::Subject;
 pub use groups::{Group, GroupKey, GroupRequest, GroupResponse};
+pub use order::{Direction, OrderBy, OrderValue};
+pub(crate) use order::{Place, Places};
+pub(crate) use passing::for_each_passing;
 pub use request::{
     ContextPair, Diverse, Example, Fusion, Hit, Prefetch, Query, Recommend, SearchRequest, SearchResponse,
     Strategy,
@@ -23,6 +29,7 @@ pub use request::{
 
 use find::{Found, Level, check_prefetches};
 
+use crate::chance::Chance;
 use crate::filter::Filter;
 use crate::projection::Projection;
 use crate::state::State;
@@ -37,16 +44,18 @@ pub(crate) struct Searcher {
     last: Vec<f32>,
     scores: Vec<f32>,
     dots: Vec<i32>,
+    chance: Chance,
 }
 
 impl Searcher {
-    pub(crate) fn new(kernels: &'static Kernels, clock: Clock) -> Self {
+    pub(crate) fn new(kernels: &'static Kernels, clock: Clock, seed: u64) -> Self {
         Self {
             kernels,
             clock,
             last: Vec::new(),
             scores: Vec::new(),
             dots: Vec::new(),
+            chance: Chance::new(seed),
         }
     }
 
@@ -114,6 +123,7 @@ fn hit(projection: &Projection<'_>, state: &State, found: Found) -> Result<Optio
         score: found.score,
         payload,
         vectors,
+        order_value: found.order_value,
     }))
 }
 

@@ -25,12 +25,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(services: &Arc<Services>, stages: &Arc<Blocks<StageCells>>) -> Self {
+    /// `seed` decides what chance brings.
+    pub(crate) fn new(services: &Arc<Services>, stages: &Arc<Blocks<StageCells>>, seed: u64) -> Self {
         Self {
             services: Arc::clone(services),
             blocks: WorkerBlocks::default(),
             stages: Blocks::register(stages),
-            searcher: Searcher::new(Kernels::detected(), services.clock.clone()),
+            searcher: Searcher::new(Kernels::detected(), services.clock.clone(), seed),
         }
     }
 
@@ -166,7 +167,9 @@ impl Worker {
                 | Query::Discover(..)
                 | Query::Context(_)
                 | Query::Fusion(_)
-                | Query::Listed => None,
+                | Query::Listed
+                | Query::OrderBy(_)
+                | Query::Sample => None,
             },
             limit: request.limit,
             offset: request.offset,

@@ -133,7 +133,8 @@ impl DataDirectory {
             .map_err(|error| refused("sync", parent, &error))
     }
 
-    fn random(&self) -> u64 {
+    /// A number by chance.
+    pub(crate) fn random(&self) -> u64 {
         let mut word = self.chance.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

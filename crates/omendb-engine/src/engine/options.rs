@@ -17,7 +17,8 @@ pub struct EngineOptions {
     pub fs: Arc<dyn FileSystem>,
     /// The time.
     pub clock: Clock,
-    /// Chance, unpredictable to clients: names of directories and marks of files are derived from it.
+    /// Chance, unpredictable to clients: names of directories, marks of files and random samples of
+    /// points are derived from it.
     pub seed: u64,
     /// Threads that carry out commits, over all collections. They mostly wait for the disk.
     pub commit_threads: usize,

@@ -44,6 +44,11 @@ impl Datetime {
             .then(|| Self::new(days, hour * 3600 + minute * 60 + second, offset, nanos))
     }
 
+    /// Microseconds since 1970-01-01, rounded down.
+    pub fn micros(self) -> i64 {
+        self.seconds * 1_000_000 + i64::from(self.nanos / 1_000)
+    }
+
     fn new(days: i64, second_of_day: i64, offset: i64, nanos: u32) -> Self {
         Self {
             seconds: days * SECONDS_PER_DAY + second_of_day - offset,
@@ -210,6 +215,12 @@ mod tests {
         check("2024-02-29T12:30:59.123456789123Z", Some((noon, 123_456_789)));
         check("0001-01-01", Some((-62_135_596_800, 0)));
         check("9999-12-31T23:59:59Z", Some((253_402_300_799, 0)));
+        let micros = |text| Datetime::parse(text).map(Datetime::micros);
+        assert_eq!(micros("1969-12-31T23:59:59.75Z"), Some(-250_000));
+        assert_eq!(
+            micros("2024-02-29T12:30:59.123456789Z"),
+            Some(noon * 1_000_000 + 123_456)
+        );
         check("2016-12-31T23:59:60Z", Some((1_483_228_800, 0)));
     }
 

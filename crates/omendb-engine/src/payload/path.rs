@@ -1,5 +1,6 @@
 //! The address of something inside a payload: `a.b`, `a[].b`, `a[0]`, `"a.b".c`.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
@@ -61,6 +62,29 @@ fn walk<'a>(
     }
 }
 
+/// As it is written, keys that need it in quotes.
+impl fmt::Display for PayloadPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, key) in self.keys.iter().enumerate() {
+            match key {
+                PathKey::Field(name) => {
+                    if place > 0 {
+                        f.write_str(".")?;
+                    }
+                    if name.is_empty() || name.contains(['.', '[', ']', '"']) {
+                        write!(f, "\"{name}\"")?;
+                    } else {
+                        f.write_str(name)?;
+                    }
+                }
+                PathKey::Element(index) => write!(f, "[{index}]")?,
+                PathKey::EveryElement => f.write_str("[]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl FromStr for PayloadPath {
     type Err = Error;
 
@@ -117,6 +141,14 @@ mod tests {
     fn check(text: &str, expected: Option<&[PathKey]>) {
         let parsed = text.parse::<PayloadPath>().ok().map(|path| path.keys);
         assert_eq!(parsed.as_deref(), expected, "{text:?}");
+    }
+
+    #[test]
+    fn paths_are_written_as_they_are_read() {
+        for text in ["a", "a.b c[][0].d", "\"a.b[]\".c", "\"\".a"] {
+            let path: PayloadPath = text.parse().expect("a path");
+            assert_eq!(path.to_string(), text);
+        }
     }
 
     #[test]

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use omendb_distance::Distance;
 use omendb_metrics::Timestamp;
 
-use crate::filter::{Condition, Filter, Subject as Tested, select};
+use crate::filter::{Condition, Filter, Subject as Tested};
 use crate::payload_index::{Indexes, Selection};
 use crate::search::diverse::diversify;
 use crate::search::filtered::{FilteredScan, Question};
 use crate::search::fusion::fuse;
 use crate::search::objective::{Examples, Formula, Objective};
+use crate::search::order::OrderValue;
 use crate::search::request::{Diverse, Fusion, Prefetch, Query};
 use crate::search::scan::{Comparison, Scratch, Target, scan};
 use crate::search::top_k::{Candidate, TopK};
@@ -33,10 +34,9 @@ pub(crate) struct Found {
     pub(crate) slot: u32,
     pub(crate) id: PointId,
     pub(crate) score: f32,
+    /// Where it is in an order that was asked for.
+    pub(crate) order_value: Option<OrderValue>,
 }
-
-/// The score of a point that nothing was compared with, as in the dialect.
-const LISTED: f32 = 1.0;
 
 /// A query or one of its prefetches.
 #[derive(Clone, Debug)]
@@ -133,8 +133,8 @@ impl Searcher {
             state,
             indexes: _,
         } = subject;
-        if *level.query == Query::Listed {
-            return Ok(list(state, level, slots));
+        if let Some(found) = self.unranked(subject, level, slots, (begun, stats))? {
+            return Ok(found);
         }
         let (column, vector) = config.vector(level.using)?;
         let (objective, excluded) = Examples::new(state, column, vector.distance).objective(level.query)?;
@@ -149,7 +149,9 @@ impl Searcher {
             | Query::Discover(..)
             | Query::Context(_)
             | Query::Fusion(_)
-            | Query::Listed => level.depth,
+            | Query::Listed
+            | Query::OrderBy(_)
+            | Query::Sample => level.depth,
         };
         let filtered_before = stats.filter_ns;
         let question = Ranking {
@@ -319,27 +321,6 @@ fn check_diverse(diverse: &Diverse, depth: usize) -> Result<usize, Error> {
     Ok(candidates)
 }
 
-/// The first points of a level in order of ids.
-fn list(state: &State, level: &Level<'_>, slots: Option<&HashSet<u32>>) -> Vec<Found> {
-    let listed = |slot: u32| {
-        let (chunk, position) = state.locate(slot)?;
-        let id = chunk.id(position);
-        Some(Found {
-            slot,
-            id,
-            score: LISTED,
-        })
-    };
-    let Some(slots) = slots else {
-        let (slots, _) = select::page(state, level.filter.as_deref(), None, level.depth);
-        return slots.into_iter().filter_map(listed).collect();
-    };
-    let mut found: Vec<_> = slots.iter().copied().filter_map(listed).collect();
-    found.sort_unstable_by_key(|found| found.id);
-    found.truncate(level.depth);
-    found
-}
-
 /// Candidates as the user sees them, up to the first that is worse than `worst`.
 fn scored(objective: &Objective, candidates: Vec<Candidate>, worst: Option<f32>) -> Vec<Found> {
     let is_plain = objective.formula == Formula::Nearest;
@@ -350,7 +331,12 @@ fn scored(objective: &Objective, candidates: Vec<Candidate>, worst: Option<f32>)
         } else {
             rank.clamp(f32::MIN, f32::MAX)
         };
-        Found { slot, id, score }
+        Found {
+            slot,
+            id,
+            score,
+            order_value: None,
+        }
     });
     let is_rising = is_plain && !distance.higher_is_better();
     found

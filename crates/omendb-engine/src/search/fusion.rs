@@ -66,6 +66,7 @@ mod tests {
             slot: id as u32,
             id: id.into(),
             score,
+            order_value: None,
         };
         scores.iter().map(found).collect()
     }

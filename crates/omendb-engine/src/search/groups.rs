@@ -175,7 +175,7 @@ impl Rounds {
             return Ok(Self { depth, is_only: true });
         }
         let points = usize::try_from(state.ids.len()).unwrap_or(usize::MAX);
-        let is_only = !search.prefetch.is_empty();
+        let is_only = !search.prefetch.is_empty() || search.query == Query::Sample;
         let depth = if is_only { points } else { depth };
         Ok(Self { depth, is_only })
     }

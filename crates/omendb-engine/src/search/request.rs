@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::filter::Filter;
+use crate::search::order::{OrderBy, OrderValue};
 use crate::{Payload, PayloadSelector, PointId, SearchStats, Vector, VectorSelector, Vectors};
 
 /// A search of one collection.
@@ -93,6 +94,10 @@ pub enum Query {
     Fusion(Fusion),
     /// Every point, in order of ids, with score 1.
     Listed,
+    /// Points in order of the values of a payload key, with score 1.
+    OrderBy(OrderBy),
+    /// Points drawn by chance, with score 1.
+    Sample,
 }
 
 /// A vector, or the vector of a stored point, which then is no hit.
@@ -185,4 +190,6 @@ pub struct Hit {
     pub payload: Option<Payload>,
     /// Its vectors, as selected; `None` when not asked for.
     pub vectors: Option<Vectors>,
+    /// The value that it is in order of, where [`Query::OrderBy`] asked for an order.
+    pub order_value: Option<OrderValue>,
 }

@@ -89,7 +89,7 @@ impl Screen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Random;
+    use crate::chance::Chance as Random;
 
     fn vector(random: &mut Random, dimension: usize, exponent: i32) -> Vec<f32> {
         let mut unit = || random.below(2_000_001) as f32 / 1e6 - 1.0;

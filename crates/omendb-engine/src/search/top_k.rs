@@ -96,7 +96,7 @@ impl PartialOrd for Worst {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Random;
+    use crate::chance::Chance as Random;
 
     fn best(k: usize, candidates: &[(f32, u64)]) -> Vec<(f32, PointId)> {
         let mut top = TopK::new(k, candidates.len());

@@ -158,7 +158,7 @@ pub(crate) fn round_up(value: f64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Random;
+    use crate::chance::Chance as Random;
 
     fn check(vector: &[f32]) {
         let mut codes = Vec::new();

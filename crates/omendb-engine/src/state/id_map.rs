@@ -312,7 +312,7 @@ mod tests {
 
     use super::*;
     use crate::Uuid;
-    use crate::testing::Random;
+    use crate::chance::Chance as Random;
 
     fn id(number: u64) -> PointId {
         if number.is_multiple_of(3) {

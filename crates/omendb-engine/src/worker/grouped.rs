@@ -30,8 +30,9 @@ fn on_snapshot<T>(
     search: impl FnOnce(Subject<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let (state, indexes) = (collection.snapshot()?, collection.shared().indexes());
+    let config = collection.config();
     search(Subject {
-        config: collection.config(),
+        config: &config,
         state: &state,
         indexes: &indexes,
     })

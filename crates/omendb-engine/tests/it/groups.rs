@@ -152,7 +152,7 @@ fn prefetches_find_enough_for_each_group() {
     let vector = random_vector(&mut rng, DIMENSION);
     let prefetch = |limit| Prefetch {
         using: String::new(),
-        query: Query::Nearest(vector.clone()),
+        query: Query::Nearest(vector.clone().into()),
         limit,
         score_threshold: None,
         filter: None,

@@ -42,5 +42,7 @@ mod screen;
 mod search;
 /// Sparse vectors: written, read back, and refused by name and value.
 mod sparse;
+/// Orders by a payload key and random samples, against sorting and counting.
+mod unranked;
 /// What is refused, by name and value, and leaves no trace.
 mod validation;

@@ -19,7 +19,7 @@ use super::query_input::QueryInput;
 use super::refused::Raw;
 use super::search::{PrefetchBody, QueryBody, SearchParams, search_request};
 use super::selectors::{WithPayload, WithVector, payload_selector, vector_selector};
-use super::vectors::Component;
+use super::vector::Component;
 use super::{envelope, parse};
 use crate::http::{ApiError, App, Call, Reply};
 

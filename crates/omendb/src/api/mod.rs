@@ -22,6 +22,7 @@ mod ids;
 mod matching;
 mod one_or_many;
 mod options;
+mod order_by;
 mod output;
 mod params;
 mod parse;

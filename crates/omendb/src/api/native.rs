@@ -55,6 +55,7 @@ impl<'a> From<&'a Hit> for HitJson<'a> {
             score,
             payload,
             vectors: _,
+            order_value: _,
         } = hit;
         Self {
             id: Id(*id),

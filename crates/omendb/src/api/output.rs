@@ -1,9 +1,10 @@
 //! Points as answers carry them.
 
-use omendb_engine::{Hit, Record};
+use omendb_engine::{Hit, OrderValue, Record};
 use serde::Serialize;
 
 use super::ids::Id;
+use super::order_by::OrderValueJson;
 use super::payload::PayloadJson;
 use super::vectors::VectorsJson;
 
@@ -15,6 +16,9 @@ pub(crate) struct RecordJson<'a> {
     payload: Option<PayloadJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     vector: Option<VectorsJson<'a>>,
+    /// Where it is in the order asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_value: Option<OrderValueJson>,
 }
 
 impl<'a> From<&'a Record> for RecordJson<'a> {
@@ -24,6 +28,17 @@ impl<'a> From<&'a Record> for RecordJson<'a> {
             id: Id(*id),
             payload: payload.as_ref().map(PayloadJson),
             vector: vectors.as_ref().map(VectorsJson),
+            order_value: None,
+        }
+    }
+}
+
+impl<'a> RecordJson<'a> {
+    /// A point in an order.
+    pub(crate) fn ordered((record, value): &'a (Record, OrderValue)) -> Self {
+        Self {
+            order_value: Some(OrderValueJson(*value)),
+            ..Self::from(record)
         }
     }
 }
@@ -40,6 +55,9 @@ pub(crate) struct ScoredJson<'a> {
     payload: Option<PayloadJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     vector: Option<VectorsJson<'a>>,
+    /// Where it is in the order asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_value: Option<OrderValueJson>,
 }
 
 impl<'a> ScoredJson<'a> {
@@ -50,6 +68,7 @@ impl<'a> ScoredJson<'a> {
             score,
             payload,
             vectors,
+            order_value,
         } = hit;
         Self {
             id: Id(*id),
@@ -57,6 +76,7 @@ impl<'a> ScoredJson<'a> {
             score: *score,
             payload: payload.as_ref().map(PayloadJson),
             vector: vectors.as_ref().map(VectorsJson),
+            order_value: order_value.map(OrderValueJson),
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::one_or_many::OneOrMany;
+use super::order_by::OrderByInput;
 use super::vector::{Component, components};
 
 /// What is asked for: [`Query`], read from a vector, an id, or an object named by its kind.
@@ -107,6 +108,13 @@ struct DiscoverBody {
 enum FusionName {
     Rrf,
     Dbsf,
+}
+
+/// How points are drawn.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SampleName {
+    Random,
 }
 
 #[derive(Deserialize)]
@@ -235,6 +243,14 @@ fn by_kind<'de, A: MapAccess<'de>>(mut map: A) -> Result<Query, A::Error> {
             }
             "context" => query = Some(Query::Context(pairs(map.next_value()?))),
             "fusion" => query = Some(Query::Fusion(map.next_value::<FusionName>()?.into())),
+            "order_by" => {
+                let OrderByInput(order_by) = map.next_value()?;
+                query = Some(Query::OrderBy(order_by));
+            }
+            "sample" => {
+                let SampleName::Random = map.next_value()?;
+                query = Some(Query::Sample);
+            }
             "rrf" => query = Some(Query::Fusion(map.next_value::<RrfBody>()?.into())),
             _ => return Err(unsupported(&kind)),
         }
@@ -249,13 +265,15 @@ fn by_kind<'de, A: MapAccess<'de>>(mut map: A) -> Result<Query, A::Error> {
 
 fn unsupported<E: Error>(kind: &str) -> E {
     E::custom(format_args!(
-        "`{kind}` queries are not supported by this server, only `nearest`, `recommend`, `discover`, `context`, `fusion` \
-         and `rrf`"
+        "`{kind}` queries are not supported by this server, only `nearest`, `recommend`, `discover`, `context`, `fusion`, \
+         `rrf`, `order_by` and `sample`"
     ))
 }
 
 #[cfg(test)]
 mod tests {
+    use omendb_engine::{Direction, OrderBy};
+
     use super::*;
 
     #[track_caller]
@@ -335,13 +353,27 @@ mod tests {
     }
 
     #[test]
+    fn queries_order_and_draw() {
+        let order_by = OrderBy {
+            key: "n".parse().expect("a path"),
+            direction: Direction::Descending,
+            start_from: None,
+        };
+        check(
+            r#"{"order_by":{"key":"n","direction":"desc"}}"#,
+            Ok(Query::OrderBy(order_by)),
+        );
+        check(r#"{"sample":"random"}"#, Ok(Query::Sample));
+    }
+
+    #[test]
     fn other_queries_are_refused_by_name() {
         check(
             r#"{"formula":{"sum":[1]}}"#,
             Err("`formula` queries are not supported"),
         );
-        check(r#"{"order_by":"n"}"#, Err("`order_by`"));
-        check(r#"{"sample":"random"}"#, Err("`sample`"));
+        check(r#"{"relevance_feedback":{}}"#, Err("`relevance_feedback`"));
+        check(r#"{"sample":"first"}"#, Err("unknown variant `first`"));
         check(r#"{"text":"cat","model":"m"}"#, Err("`text`"));
         check(
             r#"{"fusion":"rrf","nearest":[1]}"#,

@@ -1,4 +1,5 @@
-//! The points of a collection, all or those that pass a filter: page by page in order of ids, or only their number.
+//! The points of a collection, all or those that pass a filter: page by page in order of ids or of a payload key, or only
+//! their number.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::filter::FilterJson;
 use super::ids::Id;
+use super::order_by::OrderByInput;
 use super::output::RecordJson;
 use super::params::check_read_params;
 use super::refused::{Raw, refuse};
@@ -24,8 +26,7 @@ struct ScrollBody<'a> {
     #[serde(alias = "with_vectors")]
     with_vector: Option<WithVector>,
     filter: Option<FilterJson>,
-    #[serde(borrow, default)]
-    order_by: Raw<'a>,
+    order_by: Option<OrderByInput>,
     #[serde(borrow, default)]
     shard_key: Raw<'a>,
 }
@@ -48,26 +49,40 @@ pub async fn scroll(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
     let clock = app.clock.clone();
     let work = move || {
         let body: ScrollBody<'_> = parse::optional_body(&body)?;
-        refuse(&[("order_by", body.order_by), ("shard_key", body.shard_key)])?;
+        refuse(&[("shard_key", body.shard_key)])?;
         let limit = parse::at_least_one("limit", body.limit.unwrap_or(DEFAULT_LIMIT))?;
         let offset = body.offset.map(|Id(id)| id);
         let with_payload = payload_selector(body.with_payload.unwrap_or(WithPayload::Flag(true)))?;
         let with_vector = vector_selector(body.with_vector);
         let filter = filter::filter(body.filter)?;
-        let (records, next) = collection.scroll_page(&ScrollPage {
+        let page = ScrollPage {
             offset,
             limit,
             filter: filter.as_deref(),
             with_payload: &with_payload,
             with_vector: &with_vector,
-        })?;
+        };
+        let elapsed = || clock.now().since(started);
+        if let Some(OrderByInput(order_by)) = body.order_by {
+            let records = collection.scroll_ordered(&order_by, &page)?;
+            let points = records.iter().map(RecordJson::ordered).collect();
+            return envelope::ok(
+                &Page {
+                    points,
+                    next_page_offset: None,
+                },
+                elapsed(),
+            );
+        }
+        let (records, next) = collection.scroll_page(&page)?;
         let points = records.iter().map(RecordJson::from).collect();
+        let next_page_offset = next.map(Id);
         envelope::ok(
             &Page {
                 points,
-                next_page_offset: next.map(Id),
+                next_page_offset,
             },
-            clock.now().since(started),
+            elapsed(),
         )
     };
     app.slots.run(move |_| work()).await?

@@ -240,7 +240,9 @@ fn checked_query(input: Option<QueryInput>) -> Result<Query, ApiError> {
         | Query::Discover(..)
         | Query::Context(_)
         | Query::Fusion(_)
-        | Query::Listed => {}
+        | Query::Listed
+        | Query::OrderBy(_)
+        | Query::Sample => {}
     }
     Ok(query)
 }

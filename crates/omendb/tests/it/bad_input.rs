@@ -215,9 +215,9 @@ const CASES: &[Case<'_>] = &[
     (
         "POST",
         QUERY,
-        r#"{"query":{"sample":"random"}}"#,
+        r#"{"query":{"relevance_feedback":{}}}"#,
         400,
-        &["sample"],
+        &["relevance_feedback"],
     ),
     // Queries that ask for nothing that can be found.
     (

@@ -28,6 +28,7 @@ mod formats; // one snapshot in every format, chosen by content negotiation
 mod groups; // hits in groups, with what other collections know of the groups
 mod lifecycle; // readiness, health, draining, and what is refused at start
 mod movement; // each operation moves exactly the figures it is about
+mod orders; // points in order of a payload key, and points drawn by chance
 mod queries; // queries by examples, by fusion and in batches find what their formulas say
 mod real_data; // 50,000 real points: exact answers equal the given neighbours
 mod shipped; // rules, alerts and boards of deploy/ are parsed by Prometheus and name only what is exported

@@ -1,10 +1,10 @@
-//! What unit tests share: chance from a seed.
+//! Chance from a seed: a small generator (splitmix64) that gives the same numbers on every machine.
 
-/// A small generator (splitmix64) that gives the same numbers on every machine.
+/// A sequence of numbers that the seed decides.
 #[derive(Debug)]
-pub(crate) struct Random(u64);
+pub(crate) struct Chance(u64);
 
-impl Random {
+impl Chance {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }

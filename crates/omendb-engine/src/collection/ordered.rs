@@ -1,0 +1,47 @@
+//! Scrolling in order of a payload key instead of ids.
+
+use crate::collection::{ScrollPage, check_page};
+use crate::projection::Projection;
+use crate::search::{Place, Places, Subject, for_each_passing};
+use crate::{Collection, Error, Filter, OrderBy, OrderValue, Record, SearchStats};
+
+impl Collection {
+    /// The first `limit` points in an order, each beside the value that puts it there. Later pages begin at the last
+    /// value of the one before, and leave out by filter what that had already.
+    ///
+    /// # Errors
+    /// As for [`scroll_page`](Self::scroll_page), and [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a key without
+    /// an index that orders its values, and for an offset.
+    pub fn scroll_ordered(
+        &self,
+        order_by: &OrderBy,
+        page: &ScrollPage<'_>,
+    ) -> Result<Vec<(Record, OrderValue)>, Error> {
+        if let Some(offset) = page.offset {
+            return Err(Error::invalid(format!(
+                "offset {offset}: with order_by, later pages begin at start_from"
+            )));
+        }
+        check_page("limit", page.limit)?;
+        page.filter.map_or(Ok(()), Filter::check)?;
+        let config = self.config();
+        let projection = Projection::new(&config, page.with_payload, page.with_vector)?;
+        let (state, indexes) = (self.snapshot()?, self.shared.indexes());
+        let mut places = Places::new(order_by, &state.schema, page.limit)?;
+        let subject = Subject {
+            config: &config,
+            state: &state,
+            indexes: &indexes,
+        };
+        // A scroll is no query, so what it took is not recorded.
+        let work = (&self.shared.services.clock, &mut SearchStats::default());
+        for_each_passing(subject, page.filter, work, |chunk, position, slot| {
+            places.offer(chunk, position, slot);
+        });
+        let record = |Place { value, slot, id: _ }: Place| {
+            let record = projection.record(&state, slot).transpose()?;
+            Some(record.map(|record| (record, value)))
+        };
+        places.into_sorted().into_iter().filter_map(record).collect()
+    }
+}
