@@ -1,4 +1,5 @@
-//! A page of 10,000 series beside a copy of its bytes, ours and `prometheus`'s.
+//! A page of 10,000 series in every format, each beside a copy of its own bytes, and `prometheus`'s; and what scraping
+//! does to queries.
 
 use std::hint::black_box;
 use std::sync::{Arc, LazyLock};
@@ -10,8 +11,9 @@ use omendb_metrics::{
 };
 use prometheus::{Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, TextEncoder};
 
+use crate::memory::page_of_one_route;
 use crate::metrics::median;
-use crate::{Options, Report};
+use crate::{Options, Report, scrape};
 
 const COLLECTIONS: usize = 100;
 /// Interleaved measurements; the median of each kind counts.
@@ -114,14 +116,18 @@ impl Collect for Engine {
 pub(crate) fn measure(_options: &Options) -> Result<Report, String> {
     let registry = ours().map_err(|error| error.to_string())?;
     let theirs = theirs().map_err(|error| error.to_string())?;
-    let text = || registry.scrape(Selection::default(), |snapshot| snapshot.to_page(Format::Text));
-    let (page, their_page) = (text(), their_text(&theirs));
-    let (mut copy, mut their_copy) = (vec![0; page.len()], vec![0; their_page.len()]);
-    let mut rounds: [Vec<f64>; 6] = Default::default();
+    let rendered = |format| registry.scrape(Selection::default(), |snapshot| snapshot.to_page(format));
+    let (text, protobuf) = (|| rendered(Format::Text), || rendered(Format::Protobuf));
+    let (page, protobuf_page, their_page) = (text(), protobuf(), their_text(&theirs));
+    let [mut copy, mut protobuf_copy, mut their_copy] =
+        [&page, &protobuf_page, &their_page].map(|page| vec![0; page.len()]);
+    let mut rounds: [Vec<f64>; 8] = Default::default();
     for _ in 0..ROUNDS {
         let measured = [
             seconds(|| copy.copy_from_slice(black_box(&page))),
-            seconds(&text),
+            seconds(text),
+            seconds(|| protobuf_copy.copy_from_slice(black_box(&protobuf_page))),
+            seconds(protobuf),
             seconds(|| registry.snapshot(Selection::default())),
             seconds(|| registry.scrape(Selection::default(), Snapshot::to_json)),
             seconds(|| their_copy.copy_from_slice(black_box(&their_page))),
@@ -131,8 +137,17 @@ pub(crate) fn measure(_options: &Options) -> Result<Report, String> {
             all.push(one);
         }
     }
-    black_box((&copy, &their_copy));
-    let [copy_s, text_s, collect_s, json_s, their_copy_s, their_text_s] = rounds.map(median);
+    black_box((&copy, &protobuf_copy, &their_copy));
+    let [
+        copy_s,
+        text_s,
+        protobuf_copy_s,
+        protobuf_s,
+        collect_s,
+        json_s,
+        their_copy_s,
+        their_text_s,
+    ] = rounds.map(median);
     let mut report = Report::default();
     report.push(
         "series",
@@ -144,12 +159,18 @@ pub(crate) fn measure(_options: &Options) -> Result<Report, String> {
     report.push("memcpy_ms", copy_s * 1e3);
     report.push("text_over_memcpy", text_s / copy_s);
     report.push("text_ms", text_s * 1e3);
+    report.push("protobuf_bytes", protobuf_page.len());
+    report.push("protobuf_memcpy_ms", protobuf_copy_s * 1e3);
+    report.push("protobuf_over_memcpy", protobuf_s / protobuf_copy_s);
+    report.push("protobuf_ms", protobuf_s * 1e3);
     report.push("collect_ms", collect_s * 1e3);
     report.push("json_ms", json_s * 1e3);
     report.push("prometheus_over_memcpy", their_text_s / their_copy_s);
     report.push("prometheus_text_ms", their_text_s * 1e3);
     report.push("gzip_ms", seconds(|| gzip(&page)) * 1e3);
     report.push("gzip_bytes", gzip(&page).len());
+    report.push("default_page_gzip_bytes", gzip(&page_of_one_route()?).len());
+    scrape::measure(&mut report)?;
     Ok(report)
 }
 

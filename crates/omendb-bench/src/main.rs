@@ -16,6 +16,7 @@ mod memory;
 mod metrics;
 mod recording;
 mod report;
+mod scrape;
 mod server;
 
 pub(crate) use report::Report;
@@ -45,7 +46,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ),
     (
         "export",
-        "a metrics page of 10,000 series, beside a copy of its bytes",
+        "a metrics page of 10,000 series, beside a copy of its bytes, and queries beside scrapes",
         export::measure,
     ),
     (

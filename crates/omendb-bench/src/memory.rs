@@ -97,7 +97,7 @@ fn bytes_per_counter() -> f64 {
 }
 
 /// The page of a server with one collection after queries, the only requests it ever got.
-fn page_of_one_route() -> Result<Vec<u8>, String> {
+pub(crate) fn page_of_one_route() -> Result<Vec<u8>, String> {
     let server = Server::start("page")?;
     let engine = server.engine().ok_or("the server has ended")?;
     engine
