@@ -82,6 +82,11 @@ impl Distribution {
         Some(self.spec.representative(bucket))
     }
 
+    /// Observations by bucket, or nothing if nothing was ever recorded.
+    pub(crate) fn buckets(&self) -> &[u64] {
+        &self.buckets
+    }
+
     /// Observations in `bucket`.
     pub fn bucket(&self, bucket: usize) -> u64 {
         self.buckets.get(bucket).copied().unwrap_or(0)
@@ -130,9 +135,12 @@ impl Distribution {
 
     /// The buckets that are not empty.
     pub(crate) fn occupied(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
-        self.buckets
-            .iter()
-            .enumerate()
+        // Most buckets are empty, and so are most stretches of them.
+        const STRETCH: usize = 8;
+        let stretches = self.buckets.chunks(STRETCH).enumerate();
+        let occupied = stretches.filter(|(_, counts)| counts.iter().fold(0, |all, count| all | count) != 0);
+        let numbered = occupied.flat_map(|(stretch, counts)| (stretch * STRETCH..).zip(counts));
+        numbered
             .filter(|(_, count)| **count > 0)
             .map(|(bucket, count)| (bucket as u16, *count))
     }

@@ -4,8 +4,8 @@ use crate::catalogue::Catalogue;
 use crate::distribution::Distribution;
 use crate::escape;
 use crate::number::{push_json_float, push_signed, push_unsigned};
-use crate::reading::Reading;
-use crate::snapshot::{Sample, Snapshot};
+use crate::sample::{Sample, Value};
+use crate::snapshot::Snapshot;
 
 impl Snapshot {
     /// `{"timestamp":..,"families":[{"name","type","unit","help","samples":[{"labels":{},"value"}]}]}`.
@@ -98,19 +98,19 @@ impl Json {
             json.raw("\"");
         });
         self.raw("},");
-        match &sample.reading {
-            Reading::Distribution(distribution) => self.distribution(distribution),
-            Reading::Unsigned(value) => {
+        match snapshot.value_of(sample) {
+            Value::Distribution(distribution) => self.distribution(distribution),
+            Value::Unsigned(value) => {
                 self.raw("\"value\":");
-                self.unsigned(*value);
+                self.unsigned(value);
             }
-            Reading::Signed(value) => {
+            Value::Signed(value) => {
                 self.raw("\"value\":");
-                push_signed(&mut self.0, *value);
+                push_signed(&mut self.0, value);
             }
-            Reading::Float(value) => {
+            Value::Float(value) => {
                 self.raw("\"value\":");
-                self.float(*value);
+                self.float(value);
             }
         }
         self.raw("}");

@@ -145,6 +145,7 @@ mod protobuf;
 mod reading;
 mod redact;
 mod registry;
+mod sample;
 mod selection;
 mod shard;
 mod snapshot;

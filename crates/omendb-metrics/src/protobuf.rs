@@ -4,14 +4,16 @@
 //! Everything is written once, where it stays: no message is built in memory first.
 //! (`metrics.proto` of Prometheus's client model; "Native histograms" specification, "Exposition formats".)
 
+use std::ops::Range;
+
 use crate::catalogue::FamilyInfo;
 use crate::descriptor::Kind;
 use crate::distribution::Distribution;
-use crate::reading::Reading;
-use crate::snapshot::{PieceId, Sample, Snapshot};
-use crate::text::push_blocks;
+use crate::sample::{Sample, Value};
+use crate::snapshot::{PieceId, Snapshot};
+use crate::text::{BLOCK, push_blocks};
 use crate::wire::{
-    delimited, double, integer_len, push_bytes, push_delimited, push_double, push_integer,
+    delimited, double, integer, integer_len, push_bytes, push_delimited, push_double, push_integer,
     push_integer_field, push_message, zigzag,
 };
 
@@ -32,13 +34,7 @@ const HISTOGRAM_BYTES: usize = 1_000;
 impl Snapshot {
     /// The page as delimited protocol buffers. Every chosen family is there, also without series.
     pub fn to_protobuf(&self) -> Vec<u8> {
-        let mut page = Page {
-            snapshot: self,
-            pieces: Pieces::of(self),
-            head: Vec::new(),
-            head_of: None,
-            start: Vec::new(),
-        };
+        let mut page = Page::new(self);
         let expected =
             |(_, family, samples): (usize, &FamilyInfo, &[Sample])| expected_bytes(family, samples);
         let mut out = Vec::with_capacity(self.families().map(expected).sum());
@@ -93,7 +89,7 @@ impl Pieces {
             }
             ends.push(bytes.len());
         }
-        bytes.resize(bytes.len() + 64, 0);
+        bytes.resize(bytes.len() + BLOCK, 0);
         Self { bytes, ends }
     }
 
@@ -135,79 +131,119 @@ fn unescape(out: &mut Vec<u8>, escaped: &str) {
 struct Page<'s> {
     snapshot: &'s Snapshot,
     pieces: Pieces,
-    /// All labels but the last.
-    head: Vec<u8>,
-    /// The pieces the head was made for, and the value of the open label that `start` is for; in the present family.
-    head_of: Option<([PieceId; 2], PieceId)>,
-    /// When the series began to count, as the end of a `Counter`.
-    start: Vec<u8>,
+    /// The pieces and the value of the open label that the rest was made for.
+    made_for: Option<([PieceId; 2], PieceId)>,
+    /// All labels but the last, followed by zeros, so that they can be copied in blocks; and their length.
+    head: (Vec<u8>, usize),
+    /// The end of a counter and of a gauge, with room for the value.
+    ends: [End; 2],
+    /// When the series began to count, as the end of a `Histogram`.
+    histogram_start: Vec<u8>,
 }
 
-impl Page<'_> {
+/// A `Counter` or `Gauge` as a field of `Metric`, with room for the value: never more than a block.
+#[derive(Default)]
+struct End {
+    bytes: [u8; BLOCK],
+    length: usize,
+}
+
+/// Where the value stands in an [`End`].
+const VALUE: Range<usize> = 3..11;
+
+impl End {
+    fn new(field: u8, start: &[u8]) -> Self {
+        let mut end = Self::default();
+        end.length = VALUE.end + start.len();
+        end.bytes[..VALUE.start].copy_from_slice(&[delimited(field), end.length as u8 - 2, double(1)]);
+        end.bytes[VALUE.end..end.length].copy_from_slice(start);
+        end
+    }
+
+    #[inline]
+    fn push(&self, out: &mut Vec<u8>, value: f64) {
+        let at = out.len();
+        push_blocks(out, &self.bytes, self.length);
+        // Written over what was copied: a copy of what has just been written would wait for it.
+        out[at + VALUE.start..at + VALUE.end].copy_from_slice(&value.to_le_bytes());
+    }
+}
+
+impl<'s> Page<'s> {
+    fn new(snapshot: &'s Snapshot) -> Self {
+        Self {
+            snapshot,
+            pieces: Pieces::of(snapshot),
+            made_for: None,
+            head: (Vec::new(), 0),
+            ends: Default::default(),
+            histogram_start: Vec::new(),
+        }
+    }
+
     fn push_family(&mut self, out: &mut Vec<u8>, family: &FamilyInfo, samples: &[Sample]) {
-        self.head_of = None;
         push_delimited(out, expected_bytes(family, samples), |out| {
             out.extend_from_slice(&family.protobuf_header);
             for sample in samples {
-                match &sample.reading {
-                    Reading::Unsigned(value) => self.push_scalar(out, (family.kind, *value as f64), sample),
-                    Reading::Signed(value) => self.push_scalar(out, (family.kind, *value as f64), sample),
-                    Reading::Float(value) => self.push_scalar(out, (family.kind, *value), sample),
-                    Reading::Distribution(distribution) => self.push_histogram(out, sample, distribution),
+                let made_for = (sample.head_and_last().0, sample.open);
+                if self.made_for != Some(made_for) {
+                    self.make(made_for);
+                }
+                match self.snapshot.value_of(sample) {
+                    Value::Unsigned(value) => self.push_scalar(out, (family.kind, value as f64), sample),
+                    Value::Signed(value) => self.push_scalar(out, (family.kind, value as f64), sample),
+                    Value::Float(value) => self.push_scalar(out, (family.kind, value), sample),
+                    Value::Distribution(distribution) => self.push_histogram(out, sample, distribution),
                 }
             }
         });
     }
 
-    #[inline]
-    fn push_scalar(&mut self, out: &mut Vec<u8>, (kind, value): (Kind, f64), sample: &Sample) {
-        let (head, last) = sample.head_and_last();
-        if self.head_of != Some((head, sample.open())) {
-            self.make_head(head, sample.open());
+    #[cold]
+    fn make(&mut self, made_for: ([PieceId; 2], PieceId)) {
+        self.made_for = Some(made_for);
+        let (head, open) = made_for;
+        let (bytes, head_len) = &mut self.head;
+        bytes.clear();
+        for piece in head {
+            let (piece, length) = self.pieces.get(piece);
+            bytes.extend_from_slice(&piece[..length]);
         }
-        let (field, start) = match kind {
-            Kind::Counter => (COUNTER, self.start.as_slice()),
-            Kind::Gauge | Kind::Histogram => (GAUGE, &[][..]),
-        };
-        let (last_piece, last_len) = self.pieces.get(last);
-        // One field of eight bytes and its key, and the start where there is one: never more than 127 bytes.
-        let value_len = 9 + start.len();
-        let length = self.head.len() + last_len + 2 + value_len;
-        out.push(delimited(METRIC_OF_FAMILY));
-        push_integer(out, length as u64);
-        out.extend_from_slice(&self.head);
-        push_blocks(out, last_piece, last_len);
-        let mut bytes = [0; 11];
-        bytes[..3].copy_from_slice(&[delimited(field), value_len as u8, double(1)]);
-        bytes[3..].copy_from_slice(&value.to_le_bytes());
-        out.extend_from_slice(&bytes);
-        out.extend_from_slice(start);
+        *head_len = bytes.len();
+        bytes.resize(*head_len + BLOCK, 0);
+        let started = self.snapshot.started(open);
+        let start = start_of(COUNTER_START, started);
+        self.ends = [End::new(COUNTER, start.as_slice()), End::new(GAUGE, &[])];
+        self.histogram_start = start_of(HISTOGRAM_START, started);
     }
 
-    #[cold]
-    fn make_head(&mut self, head: [PieceId; 2], open: PieceId) {
-        self.head_of = Some((head, open));
-        self.head.clear();
-        for piece in head {
-            let (bytes, length) = self.pieces.get(piece);
-            self.head.extend_from_slice(&bytes[..length]);
-        }
-        self.start.clear();
-        push_start(&mut self.start, COUNTER_START, self.snapshot.started(open));
+    #[inline]
+    fn push_scalar(&self, out: &mut Vec<u8>, (kind, value): (Kind, f64), sample: &Sample) {
+        let (head, head_len) = &self.head;
+        let (last, last_len) = self.pieces.get(sample.head_and_last().1);
+        let end = match kind {
+            Kind::Counter => &self.ends[0],
+            Kind::Gauge | Kind::Histogram => &self.ends[1],
+        };
+        out.push(delimited(METRIC_OF_FAMILY));
+        push_integer(out, (head_len + last_len + end.length) as u64);
+        push_blocks(out, head, *head_len);
+        push_blocks(out, last, last_len);
+        end.push(out, value);
     }
 
     fn push_histogram(&self, out: &mut Vec<u8>, sample: &Sample, distribution: &Distribution) {
         push_message(out, METRIC_OF_FAMILY, HISTOGRAM_BYTES, |out| {
-            for piece in sample.pieces {
-                let (bytes, length) = self.pieces.get(piece);
-                out.extend_from_slice(&bytes[..length]);
-            }
+            let (head, head_len) = &self.head;
+            let (last, last_len) = self.pieces.get(sample.head_and_last().1);
+            push_blocks(out, head, *head_len);
+            push_blocks(out, last, last_len);
             push_message(out, HISTOGRAM, HISTOGRAM_BYTES, |out| {
                 push_integer_field(out, 1, distribution.count());
                 push_double(out, 2, distribution.sum());
                 push_classic(out, distribution);
                 push_native(out, distribution);
-                push_start(out, HISTOGRAM_START, self.snapshot.started(sample.open()));
+                out.extend_from_slice(&self.histogram_start);
             });
         });
     }
@@ -216,9 +252,10 @@ impl Page<'_> {
 /// The classic buckets, the unbounded one included.
 fn push_classic(out: &mut Vec<u8>, distribution: &Distribution) {
     for (index, (_, cumulative)) in distribution.classic().enumerate() {
-        out.push(delimited(3));
-        out.push(1 + integer_len(cumulative) as u8 + 9);
-        push_integer_field(out, 1, cumulative);
+        let count_len = integer_len(cumulative);
+        let keys = [delimited(3), count_len as u8 + 10, integer(1)];
+        out.extend_from_slice(&keys);
+        push_integer(out, cumulative);
         push_double(out, 2, distribution.spec().classic_bound(index));
     }
 }
@@ -230,47 +267,51 @@ fn push_native(out: &mut Vec<u8>, distribution: &Distribution) {
     push_integer_field(out, 5, zigzag(i64::from(spec.per_octave.ilog2())));
     push_double(out, 6, spec.classic_bound(0));
     push_integer_field(out, 7, distribution.bucket(0));
-    let first_index = i64::from(spec.lowest_log2) * spec.per_octave as i64;
-    // The index after the last span, from which the distance to the next one counts.
-    let (mut end, mut span) = (0, None::<(i64, u64)>);
-    let push_span = |out: &mut Vec<u8>, end: &mut i64, (start, length): (i64, u64)| {
-        let offset = zigzag(start - *end);
-        *end = start + length as i64;
-        out.push(delimited(12));
-        out.push(2 + (integer_len(offset) + integer_len(length)) as u8);
-        push_integer_field(out, 1, offset);
-        push_integer_field(out, 2, length);
-    };
-    let positive = || distribution.occupied().filter(|(bucket, _)| *bucket > 0);
-    for (bucket, _) in positive() {
-        let index = first_index + i64::from(bucket);
-        span = match span {
-            Some((start, length)) if start + length as i64 == index => Some((start, length + 1)),
-            other => {
-                if let Some(finished) = other {
-                    push_span(out, &mut end, finished);
-                }
-                Some((index, 1))
-            }
-        };
-    }
-    let Some(last) = span else { return };
-    push_span(out, &mut end, last);
-    push_message(out, 13, 64, |out| {
-        let mut before = 0;
-        for (_, count) in positive() {
-            push_integer(out, zigzag(count.wrapping_sub(before) as i64));
-            before = count;
+    let zero_index = i64::from(spec.lowest_log2) * spec.per_octave as i64;
+    // Runs of occupied buckets, and the index after the last of them, from which the distance to the next one counts.
+    let (mut run, mut end) = (0..0, 0);
+    let (mut deltas, mut before) = (Vec::with_capacity(64), 0);
+    for (bucket, &count) in distribution.buckets().iter().enumerate().skip(1) {
+        if count == 0 {
+            continue;
         }
-    });
+        let index = zero_index + bucket as i64;
+        if run.is_empty() || index != run.end {
+            push_span(out, run, &mut end);
+            run = index..index;
+        }
+        run.end += 1;
+        push_integer(&mut deltas, zigzag(count.wrapping_sub(before) as i64));
+        before = count;
+    }
+    push_span(out, run, &mut end);
+    if !deltas.is_empty() {
+        push_bytes(out, 13, &deltas);
+    }
+}
+
+/// A `BucketSpan`, unless it is empty.
+fn push_span(out: &mut Vec<u8>, run: Range<i64>, end: &mut i64) {
+    if run.is_empty() {
+        return;
+    }
+    let (offset, length) = (zigzag(run.start - *end), (run.end - run.start) as u64);
+    *end = run.end;
+    let span_len = 2 + integer_len(offset) + integer_len(length);
+    out.extend_from_slice(&[delimited(12), span_len as u8]);
+    push_integer_field(out, 1, offset);
+    push_integer_field(out, 2, length);
 }
 
 /// A `Timestamp` as field `field`.
-fn push_start(out: &mut Vec<u8>, field: u8, wall_nanos: u64) {
-    push_message(out, field, 12, |out| {
-        push_integer_field(out, 1, wall_nanos / 1_000_000_000);
-        push_integer_field(out, 2, wall_nanos % 1_000_000_000);
-    });
+fn start_of(field: u8, wall_nanos: u64) -> Vec<u8> {
+    let (seconds, nanos) = (wall_nanos / 1_000_000_000, wall_nanos % 1_000_000_000);
+    let mut start = Vec::with_capacity(24);
+    let length = 2 + integer_len(seconds) + integer_len(nanos);
+    start.extend_from_slice(&[delimited(field), length as u8]);
+    push_integer_field(&mut start, 1, seconds);
+    push_integer_field(&mut start, 2, nanos);
+    start
 }
 
 #[cfg(test)]

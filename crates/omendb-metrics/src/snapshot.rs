@@ -11,6 +11,7 @@ use crate::escape;
 use crate::label::{LabelSet, PiecePair, Pieces};
 use crate::open::{Drops, OpenValue};
 use crate::reading::{Metric, Reading};
+use crate::sample::{Distributions, Sample, Value};
 use crate::selection::Selection;
 
 /// Something with metrics: it names its groups once and hands over their values at every scrape.
@@ -50,6 +51,7 @@ pub struct Snapshot {
     open_started: Vec<(PieceId, u64)>,
     /// By position in the catalogue; `None` for a family that was not asked for.
     samples: Vec<Option<Vec<Sample>>>,
+    distributions: Distributions,
     pieces: PieceArena,
     /// Rendered sets of closed labels, by type: many families and members share them.
     label_sets: Vec<(TypeId, Arc<Pieces>)>,
@@ -57,32 +59,6 @@ pub struct Snapshot {
     shared: HashMap<(usize, String), usize>,
     pub(crate) memory_bytes: usize,
     pub(crate) drops: Drops,
-}
-
-/// One series with its reading: the open label's piece, then the closed ones.
-#[derive(Debug)]
-pub(crate) struct Sample {
-    pub(crate) pieces: [PieceId; 3],
-    pub(crate) reading: Reading,
-}
-
-impl Sample {
-    /// The piece of the open label.
-    #[inline]
-    pub(crate) fn open(&self) -> PieceId {
-        self.pieces[0]
-    }
-
-    /// All pieces but the last, and the last.
-    #[inline]
-    pub(crate) fn head_and_last(&self) -> ([PieceId; 2], PieceId) {
-        let [open, first, second] = self.pieces;
-        match (first == PieceId::NONE, second == PieceId::NONE) {
-            (_, false) => ([open, first], second),
-            (false, true) => ([open, PieceId::NONE], first),
-            (true, true) => ([PieceId::NONE; 2], open),
-        }
-    }
 }
 
 impl Snapshot {
@@ -96,6 +72,7 @@ impl Snapshot {
         let wanted = |family: &FamilyInfo| selection.wants_family(family.name).then(Vec::new);
         Self {
             samples: catalogue.families().iter().map(wanted).collect(),
+            distributions: Distributions::new(),
             catalogue,
             selection,
             wall_nanos,
@@ -146,7 +123,7 @@ impl Snapshot {
     /// The reading of the series of family `name` that has exactly these labels, in any order.
     ///
     /// Walks the family: for tests, health checks and the like.
-    pub fn find(&self, name: &str, labels: &[(&str, &str)]) -> Option<&Reading> {
+    pub fn find(&self, name: &str, labels: &[(&str, &str)]) -> Option<Reading> {
         let (_, _, samples) = self.families().find(|(_, family, _)| family.name == name)?;
         let has_labels = |sample: &&Sample| {
             let pairs: Vec<_> = self.pairs(sample).collect();
@@ -157,12 +134,13 @@ impl Snapshot {
             };
             pairs.len() == labels.len() && labels.iter().all(has)
         };
-        samples.iter().find(has_labels).map(|sample| &sample.reading)
+        let sample = samples.iter().find(has_labels)?;
+        Some(sample.reading(&self.distributions))
     }
 
     /// [`Snapshot::find`] as a float; for a histogram the number of observations.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        self.find(name, labels).map(Reading::as_f64)
+        self.find(name, labels).map(|reading| reading.as_f64())
     }
 
     /// The chosen families with their position in the catalogue and their samples.
@@ -187,6 +165,12 @@ impl Snapshot {
         self.pieces.pairs(piece)
     }
 
+    /// What a sample says.
+    #[inline]
+    pub(crate) fn value_of(&self, sample: &Sample) -> Value<'_> {
+        sample.value(&self.distributions)
+    }
+
     /// A rendered piece of labels.
     #[inline]
     pub(crate) fn piece(&self, piece: PieceId) -> &str {
@@ -205,18 +189,18 @@ impl Snapshot {
     }
 
     /// The rendered labels of a sample, to be joined by commas.
-    pub(crate) fn rendered<'a>(&'a self, sample: &'a Sample) -> impl Iterator<Item = &'a str> {
-        sample
-            .pieces
-            .iter()
-            .filter(|piece| **piece != PieceId::NONE)
-            .map(|piece| self.pieces.text(*piece))
+    pub(crate) fn rendered(&self, pieces: [PieceId; 3]) -> impl Iterator<Item = &str> {
+        let pieces = pieces.into_iter().filter(|piece| *piece != PieceId::NONE);
+        pieces.map(|piece| self.pieces.text(piece))
     }
 
     /// The labels of a sample as names and escaped values.
     pub(crate) fn pairs<'a>(&'a self, sample: &'a Sample) -> impl Iterator<Item = (&'static str, &'a str)> {
-        let pieces = sample.pieces.iter().filter(|piece| **piece != PieceId::NONE);
-        pieces.flat_map(|piece| self.pieces.pairs(*piece))
+        let pieces = sample
+            .pieces()
+            .into_iter()
+            .filter(|piece| *piece != PieceId::NONE);
+        pieces.flat_map(|piece| self.pieces.pairs(piece))
     }
 }
 
@@ -335,30 +319,32 @@ impl Samples<'_> {
 
     /// One series.
     #[inline]
-    pub(crate) fn push(&mut self, [first, second]: PiecePair, reading: Reading) {
-        let sample = Sample {
-            pieces: [self.open, first, second],
-            reading,
-        };
+    pub(crate) fn push(&mut self, closed: PiecePair, reading: Reading) {
         if self.is_shared {
-            self.push_shared(sample);
+            self.push_shared(closed, reading);
         } else {
+            let sample = Sample::new(self.open, closed, reading, &mut self.snapshot.distributions);
             self.samples.push(sample);
         }
     }
 
     /// Adds up what several things report under one label; ratios do not add up and stay absent.
     #[cold]
-    fn push_shared(&mut self, sample: Sample) {
+    fn push_shared(&mut self, closed: PiecePair, reading: Reading) {
         let snapshot = &mut *self.snapshot;
         if snapshot.catalogue.families()[self.family].unit == "ratio" {
             return;
         }
-        let labels = snapshot.rendered(&sample).collect::<Vec<_>>().join(",");
+        let [first, second] = closed;
+        let labels = snapshot
+            .rendered([self.open, first, second])
+            .collect::<Vec<_>>()
+            .join(",");
         match snapshot.shared.get(&(self.family, labels.clone())) {
-            Some(&index) => self.samples[index].reading.merge(&sample.reading),
+            Some(&index) => self.samples[index].merge(&reading, &mut snapshot.distributions),
             None => {
                 snapshot.shared.insert((self.family, labels), self.samples.len());
+                let sample = Sample::new(self.open, closed, reading, &mut snapshot.distributions);
                 self.samples.push(sample);
             }
         }

@@ -10,8 +10,8 @@ use crate::descriptor::Kind;
 use crate::distribution::Distribution;
 use crate::negotiate::Format;
 use crate::number::{push_float, push_signed, push_unsigned};
-use crate::reading::Reading;
-use crate::snapshot::{PieceId, Sample, Snapshot};
+use crate::sample::{Sample, Value};
+use crate::snapshot::{PieceId, Snapshot};
 
 impl Snapshot {
     /// The page in `format`. Every chosen family has its HELP and TYPE (and UNIT, except in text 0.0.4), also without
@@ -52,10 +52,10 @@ fn render(snapshot: &Snapshot, header: impl Fn(&FamilyInfo) -> &str) -> Vec<u8> 
         page.text.extend_from_slice(header(family).as_bytes());
         page.head_of = None;
         for sample in samples {
-            match &sample.reading {
-                Reading::Distribution(distribution) => page.push_histogram(family.name, sample, distribution),
-                Reading::Unsigned(_) | Reading::Signed(_) | Reading::Float(_) => {
-                    page.push_scalar(family.name, sample)
+            match snapshot.value_of(sample) {
+                Value::Distribution(distribution) => page.push_histogram(family.name, sample, distribution),
+                value @ (Value::Unsigned(_) | Value::Signed(_) | Value::Float(_)) => {
+                    page.push_scalar(family.name, sample, value)
                 }
             }
         }
@@ -66,9 +66,9 @@ fn render(snapshot: &Snapshot, header: impl Fn(&FamilyInfo) -> &str) -> Vec<u8> 
 /// Enough for most pages to be written without growing: growing copies everything written so far.
 fn size_hint(snapshot: &Snapshot) -> usize {
     const LINE: usize = 104;
-    let bounds = |sample: &Sample| match &sample.reading {
-        Reading::Distribution(distribution) => distribution.spec().classic.len(),
-        Reading::Unsigned(_) | Reading::Signed(_) | Reading::Float(_) => 0,
+    let bounds = |sample: &Sample| match snapshot.value_of(sample) {
+        Value::Distribution(distribution) => distribution.spec().classic.len(),
+        Value::Unsigned(_) | Value::Signed(_) | Value::Float(_) => 0,
     };
     let lines = |family: &FamilyInfo, samples: &[Sample]| match family.kind {
         Kind::Histogram => samples.iter().map(|sample| bounds(sample) + 3).sum(),
@@ -93,7 +93,7 @@ struct Page<'s> {
 
 impl Page<'_> {
     #[inline]
-    fn push_scalar(&mut self, name: &str, sample: &Sample) {
+    fn push_scalar(&mut self, name: &str, sample: &Sample, value: Value<'_>) {
         let (head, last) = sample.head_and_last();
         if self.head_of != Some(head) {
             self.make_head(name, head, last);
@@ -103,7 +103,7 @@ impl Page<'_> {
             let (from, length) = self.snapshot.last_piece(last);
             push_blocks(&mut self.text, from, length);
         }
-        push_value(&mut self.text, &sample.reading);
+        push_value(&mut self.text, value);
         self.text.push(b'\n');
     }
 
@@ -121,7 +121,11 @@ impl Page<'_> {
 
     /// The cumulative buckets, the sum and the count of one series.
     fn push_histogram(&mut self, name: &str, sample: &Sample, distribution: &Distribution) {
-        let labels = self.snapshot.rendered(sample).collect::<Vec<_>>().join(",");
+        let labels = self
+            .snapshot
+            .rendered(sample.pieces())
+            .collect::<Vec<_>>()
+            .join(",");
         let comma = if labels.is_empty() { "" } else { "," };
         self.head_of = None;
         self.head.clear();
@@ -138,21 +142,21 @@ impl Page<'_> {
             count = cumulative;
         }
         let (open, close) = if labels.is_empty() { ("", " ") } else { ("{", "} ") };
-        for (suffix, reading) in [
-            ("_sum", Reading::Float(distribution.sum())),
-            ("_count", Reading::Unsigned(count)),
+        for (suffix, value) in [
+            ("_sum", Value::Float(distribution.sum())),
+            ("_count", Value::Unsigned(count)),
         ] {
             for part in [name, suffix, open, &labels, close] {
                 self.text.extend_from_slice(part.as_bytes());
             }
-            push_value(&mut self.text, &reading);
+            push_value(&mut self.text, value);
             self.text.push(b'\n');
         }
     }
 }
 
 /// Bytes copied at once.
-const BLOCK: usize = 32;
+pub(crate) const BLOCK: usize = 32;
 
 /// Appends the first `length` bytes of `from` in blocks, reading and overwriting beyond its end where there is room:
 /// for the short texts of a line that is several times as fast as a copy of exactly their length, which is a call with
@@ -180,11 +184,11 @@ fn push_rest(out: &mut Vec<u8>, rest: &[u8]) {
 }
 
 #[inline]
-fn push_value(out: &mut Vec<u8>, reading: &Reading) {
-    match reading {
-        Reading::Unsigned(value) => push_unsigned(out, *value),
-        Reading::Signed(value) => push_signed(out, *value),
-        Reading::Float(value) => push_float(out, *value),
-        Reading::Distribution(distribution) => push_unsigned(out, distribution.count()),
+fn push_value(out: &mut Vec<u8>, value: Value<'_>) {
+    match value {
+        Value::Unsigned(value) => push_unsigned(out, value),
+        Value::Signed(value) => push_signed(out, value),
+        Value::Float(value) => push_float(out, value),
+        Value::Distribution(distribution) => push_unsigned(out, distribution.count()),
     }
 }

@@ -28,12 +28,32 @@ pub(crate) const fn integer_len(n: u64) -> usize {
 
 /// Appends `n`, seven bits a byte, the lowest first.
 #[inline]
-pub(crate) fn push_integer(out: &mut Vec<u8>, mut n: u64) {
-    while n >= 0x80 {
-        out.push(n as u8 | 0x80);
-        n >>= 7;
+pub(crate) fn push_integer(out: &mut Vec<u8>, n: u64) {
+    if n < 0x80 {
+        out.push(n as u8);
+    } else {
+        push_long(out, n);
     }
-    out.push(n as u8);
+}
+
+#[inline(never)]
+fn push_long(out: &mut Vec<u8>, n: u64) {
+    let mut bytes = [0; 10];
+    let length = put_integer(&mut bytes, n);
+    out.extend_from_slice(&bytes[..length]);
+}
+
+/// Writes `n` to the beginning of `out` and returns its length.
+#[inline]
+pub(crate) fn put_integer(out: &mut [u8], mut n: u64) -> usize {
+    let mut at = 0;
+    while n >= 0x80 {
+        out[at] = n as u8 | 0x80;
+        n >>= 7;
+        at += 1;
+    }
+    out[at] = n as u8;
+    at + 1
 }
 
 /// `n` as an integer that is short where `n` is near zero, on either side.
@@ -79,12 +99,7 @@ pub(crate) fn push_delimited(out: &mut Vec<u8>, expected: usize, write: impl FnO
         out.copy_within(start + left..start + left + length, start + needed);
         out.truncate(start + needed + length);
     }
-    let mut rest = length;
-    for byte in &mut out[start..start + needed - 1] {
-        *byte = rest as u8 | 0x80;
-        rest >>= 7;
-    }
-    out[start + needed - 1] = rest as u8;
+    put_integer(&mut out[start..], length as u64);
 }
 
 #[cfg(test)]
@@ -109,6 +124,8 @@ mod tests {
         check(300, &[0xac, 2]);
         check(16_383, &[0xff, 0x7f]);
         check(16_384, &[0x80, 0x80, 1]);
+        check((1 << 28) - 1, &[0xff, 0xff, 0xff, 0x7f]);
+        check(1 << 28, &[0x80, 0x80, 0x80, 0x80, 1]);
         check(
             u64::MAX,
             &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
