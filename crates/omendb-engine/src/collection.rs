@@ -5,6 +5,7 @@ mod info;
 mod load;
 mod ordered;
 mod resolve;
+mod rewrite;
 mod shared;
 mod snapshot;
 

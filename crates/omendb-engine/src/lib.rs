@@ -67,7 +67,7 @@ pub use payload::{
     Fields, List, Payload, PayloadChange, PayloadEncoder, PayloadPath, PayloadSelector, Value, ValueRef,
 };
 pub use payload_index::{IndexInfo, IndexKind};
-pub use point::{Point, Record, SparseVector, Vector, VectorSelector, Vectors};
+pub use point::{Point, PointVectors, Record, SparseVector, Vector, VectorSelector, Vectors};
 pub use recall::{AccuracyReport, WorstQuery};
 pub use search::{
     ContextPair, Direction, Diverse, Example, Fusion, Group, GroupKey, GroupRequest, GroupResponse, Hit,
@@ -75,4 +75,4 @@ pub use search::{
 };
 pub use stats::{Plan, SearchStats};
 pub use worker::Worker;
-pub use write::{Operation, PointSelector, WriteBatch, WriteOutcome, WriteStats};
+pub use write::{Operation, PointSelector, UpdateMode, UpsertRule, WriteBatch, WriteOutcome, WriteStats};

@@ -13,6 +13,15 @@ pub struct Point {
     pub payload: Payload,
 }
 
+/// Vectors of a point that exists, to be replaced.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PointVectors {
+    /// Its identity.
+    pub id: PointId,
+    /// Those to replace; the others stay.
+    pub vectors: Vectors,
+}
+
 /// The vectors of one point.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Vectors {

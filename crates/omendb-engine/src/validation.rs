@@ -7,7 +7,8 @@ use crate::config::UNNAMED;
 use crate::record::{Columns, put_delete, put_index, put_upsert};
 use crate::state::{ColumnLayout, Layout, SparseLayout, Terms};
 use crate::{
-    Error, Operation, PayloadPath, Point, PointId, PointSelector, Vector, Vectors, WriteBatch, limits,
+    Error, Filter, Operation, PayloadPath, Point, PointId, PointSelector, PointVectors, Vector, Vectors,
+    WriteBatch, limits,
 };
 
 /// A checked batch, ready for its turn.
@@ -26,27 +27,30 @@ pub(crate) struct CheckedBatch {
 /// # Errors
 /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) naming the point, the vector and the value that is wrong.
 pub(crate) fn encode(layout: &Layout, batch: WriteBatch) -> Result<CheckedBatch, Error> {
-    let points = batch.operations.iter().map(|operation| match operation {
-        Operation::Upsert(points) => points.len(),
-        Operation::Delete(ids) | Operation::Payload(_, PointSelector::Ids(ids)) => ids.len(),
-        Operation::DeleteMatching(_)
-        | Operation::Payload(_, PointSelector::Filter(_))
-        | Operation::CreateIndex(..)
-        | Operation::DropIndex(_) => 0,
-    });
-    let points: usize = points.sum();
-    if points > limits::MAX_POINTS_PER_BATCH {
-        let most = limits::MAX_POINTS_PER_BATCH;
-        return Err(Error::invalid(format!(
-            "batch of {points} points, more than {most}"
-        )));
-    }
+    let points = point_count(&batch)?;
     let (mut steps, mut record, mut bytes, mut by_ids) = (Vec::new(), Vec::new(), 0, 0);
     for operation in batch.operations {
         let step = match operation {
             Operation::Upsert(points) => {
                 encode_upsert(layout, points, &mut record)?;
                 None
+            }
+            Operation::UpsertByRule(mut points, rule) => {
+                by_ids += points.len();
+                bytes += check_points(layout, &mut points)?;
+                rule.filter.as_ref().map_or(Ok(()), Filter::check)?;
+                Some(Step::Upsert(points, rule))
+            }
+            Operation::UpdateVectors(mut changes, filter) => {
+                by_ids += changes.len();
+                bytes += check_changes(layout, &mut changes)?;
+                filter.as_ref().map_or(Ok(()), Filter::check)?;
+                Some(Step::UpdateVectors(changes, filter))
+            }
+            Operation::DeleteVectors(names, selector) => {
+                by_ids += check_selector(&selector)?;
+                names.iter().try_for_each(|name| check_name(layout, name))?;
+                Some(Step::DeleteVectors(names, selector))
             }
             Operation::Delete(ids) => {
                 put_delete(&mut record, &ids);
@@ -66,10 +70,7 @@ pub(crate) fn encode(layout: &Layout, batch: WriteBatch) -> Result<CheckedBatch,
                 None
             }
             Operation::Payload(change, selector) => {
-                match &selector {
-                    PointSelector::Ids(ids) => by_ids += ids.len(),
-                    PointSelector::Filter(filter) => filter.check()?,
-                }
+                by_ids += check_selector(&selector)?;
                 Some(Step::Payload(change, selector))
             }
         };
@@ -94,6 +95,46 @@ pub(crate) fn encode(layout: &Layout, batch: WriteBatch) -> Result<CheckedBatch,
     })
 }
 
+/// Points of the operations that say how many they are for.
+fn point_count(batch: &WriteBatch) -> Result<usize, Error> {
+    let points = batch.operations.iter().map(|operation| match operation {
+        Operation::Upsert(points) | Operation::UpsertByRule(points, _) => points.len(),
+        Operation::UpdateVectors(changes, _) => changes.len(),
+        Operation::Delete(ids)
+        | Operation::Payload(_, PointSelector::Ids(ids))
+        | Operation::DeleteVectors(_, PointSelector::Ids(ids)) => ids.len(),
+        Operation::DeleteMatching(_)
+        | Operation::Payload(_, PointSelector::Filter(_))
+        | Operation::DeleteVectors(_, PointSelector::Filter(_))
+        | Operation::CreateIndex(..)
+        | Operation::DropIndex(_) => 0,
+    });
+    let points: usize = points.sum();
+    if points > limits::MAX_POINTS_PER_BATCH {
+        let most = limits::MAX_POINTS_PER_BATCH;
+        return Err(Error::invalid(format!(
+            "batch of {points} points, more than {most}"
+        )));
+    }
+    Ok(points)
+}
+
+/// Checks a selector; returns how many ids it has.
+fn check_selector(selector: &PointSelector) -> Result<usize, Error> {
+    match selector {
+        PointSelector::Ids(ids) => Ok(ids.len()),
+        PointSelector::Filter(filter) => filter.check().map(|()| 0),
+    }
+}
+
+fn check_name(layout: &Layout, name: &str) -> Result<(), Error> {
+    let is_dense = layout.columns.iter().any(|column| column.name == name);
+    if is_dense || layout.sparse.iter().any(|column| column.name == name) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("not existing vector name {name:?}")))
+}
+
 fn check_index_key(key: &str) -> Result<(), Error> {
     if key.len() > limits::MAX_INDEX_KEY_BYTES {
         let (bytes, most) = (key.len(), limits::MAX_INDEX_KEY_BYTES);
@@ -105,14 +146,37 @@ fn check_index_key(key: &str) -> Result<(), Error> {
 }
 
 fn encode_upsert(layout: &Layout, mut points: Vec<Point>, record: &mut Vec<u8>) -> Result<(), Error> {
+    record.reserve(check_points(layout, &mut points)?);
+    let points: Vec<&Point> = points.iter().collect();
+    put_points(layout, &points, record);
+    Ok(())
+}
+
+/// Checks points and makes their vectors what is stored; returns about how many bytes they have in the record.
+fn check_points(layout: &Layout, points: &mut [Point]) -> Result<usize, Error> {
     let mut bytes = 0;
-    for point in &mut points {
-        check_point(layout, point)?;
-        bytes += point_bytes(point);
+    for Point { id, vectors, payload } in points {
+        check_vectors(layout, *id, vectors)?;
+        bytes += vectors_bytes(vectors) + payload.as_bytes().len();
         // Before anything is encoded, so that a batch of many does not take twice the memory to be refused.
         check_size(bytes)?;
     }
-    record.reserve(bytes);
+    Ok(bytes)
+}
+
+/// As [`check_points`].
+fn check_changes(layout: &Layout, changes: &mut [PointVectors]) -> Result<usize, Error> {
+    let mut bytes = 0;
+    for PointVectors { id, vectors } in changes {
+        check_vectors(layout, *id, vectors)?;
+        bytes += vectors_bytes(vectors);
+        check_size(bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// Appends an upsert of points that were checked to `record`.
+pub(crate) fn put_points(layout: &Layout, points: &[&Point], record: &mut Vec<u8>) {
     let ids: Vec<PointId> = points.iter().map(|point| point.id).collect();
     let rows = |column: &ColumnLayout| points.iter().map(|point| row(point, &column.name)).collect();
     let terms = |column: &SparseLayout| points.iter().map(|point| terms(point, &column.name)).collect();
@@ -121,13 +185,11 @@ fn encode_upsert(layout: &Layout, mut points: Vec<Point>, record: &mut Vec<u8>) 
         sparse: layout.sparse.iter().map(terms).collect(),
     };
     put_upsert(record, &ids, &columns, points.iter().map(|point| &point.payload));
-    Ok(())
 }
 
 /// Checks one point's vectors, brings those compared by angle to unit length and sorts sparse ones.
-fn check_point(layout: &Layout, point: &mut Point) -> Result<(), Error> {
-    let id = point.id;
-    match &mut point.vectors {
+fn check_vectors(layout: &Layout, id: PointId, vectors: &mut Vectors) -> Result<(), Error> {
+    match vectors {
         Vectors::Unnamed(row) => match layout.columns.as_slice() {
             [column] if column.name == UNNAMED => check_row(column, id, row),
             _ => Err(Error::invalid(format!(
@@ -144,14 +206,6 @@ fn check_point(layout: &Layout, point: &mut Point) -> Result<(), Error> {
                         "point {id}: vector {name:?} appears twice"
                     )));
                 }
-            }
-            let is_given = |name: &str| rows.iter().any(|(given, _)| given == name);
-            // Beside sparse vectors any may be left out, as where they all have names.
-            let is_only = layout.sparse.is_empty();
-            if is_only && layout.columns[0].name == UNNAMED && !is_given(UNNAMED) {
-                return Err(Error::invalid(format!(
-                    "point {id}: no vector; the collection has one without a name"
-                )));
             }
             Ok(())
         }
@@ -213,13 +267,13 @@ fn vector<'a>(vectors: &'a [(String, Vector)], name: &str) -> Option<&'a Vector>
     vectors.find(|(other, _)| other == name).map(|(_, vector)| vector)
 }
 
-/// Bytes of a point in the record, to within the few that count and mark them.
-fn point_bytes(point: &Point) -> usize {
-    let vectors = match &point.vectors {
+/// Bytes of an id and its vectors in the record, to within the few that count and mark them.
+fn vectors_bytes(vectors: &Vectors) -> usize {
+    let vectors = match vectors {
         Vectors::Unnamed(row) => size_of_val(row.as_slice()),
         Vectors::Named(vectors) => vectors.iter().map(|(_, vector)| vector_bytes(vector)).sum(),
     };
-    size_of::<PointId>() + vectors + point.payload.as_bytes().len()
+    size_of::<PointId>() + vectors
 }
 
 fn vector_bytes(vector: &Vector) -> usize {

@@ -1,6 +1,6 @@
 //! What a client asks to be written, and what became of it.
 
-use crate::{Filter, IndexKind, PayloadChange, Point, PointId};
+use crate::{Filter, IndexKind, PayloadChange, Point, PointId, PointVectors};
 
 /// Operations that become durable and visible together, or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,6 +14,13 @@ pub struct WriteBatch {
 pub enum Operation {
     /// Inserts points, or replaces those whose ids exist. Of two with one id the later wins.
     Upsert(Vec<Point>),
+    /// The same for those of the points that the rule lets through when the write has its turn.
+    UpsertByRule(Vec<Point>, UpsertRule),
+    /// Replaces vectors of points, whose payload and other vectors stay: of all, or of those that pass when the write
+    /// has its turn. An id that does not exist makes the write fail.
+    UpdateVectors(Vec<PointVectors>, Option<Filter>),
+    /// Takes the vectors of these names from points; ids that do not exist are passed over.
+    DeleteVectors(Vec<String>, PointSelector),
     /// Deletes points; ids that do not exist are passed over.
     Delete(Vec<PointId>),
     /// Deletes the points that pass a filter when the write has its turn.
@@ -26,10 +33,31 @@ pub enum Operation {
     DropIndex(String),
 }
 
+/// Which points an upsert is for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpsertRule {
+    /// New ones, existing ones, or both.
+    pub mode: UpdateMode,
+    /// What existing ones have to pass to be replaced.
+    pub filter: Option<Filter>,
+}
+
+/// Whether an upsert inserts, replaces, or does both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpdateMode {
+    /// Both.
+    #[default]
+    Upsert,
+    /// Points that exist are left as they are.
+    InsertOnly,
+    /// Points that do not exist are not inserted.
+    UpdateOnly,
+}
+
 /// Points that an operation is about.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PointSelector {
-    /// Those of these ids; one that does not exist makes the write fail.
+    /// Those of these ids; one that does not exist makes a change of payloads fail.
     Ids(Vec<PointId>),
     /// Those that pass when the write has its turn.
     Filter(Filter),

@@ -209,6 +209,14 @@ pub const ROUTES: &[Route] = &[
         WRITE,
         |app, call| Box::pin(api::payload_changes::clear(app, call)),
     ),
+    put("/collections/{collection}/points/vectors", WRITE, |app, call| {
+        Box::pin(api::vector_changes::update(app, call))
+    }),
+    post(
+        "/collections/{collection}/points/vectors/delete",
+        WRITE,
+        |app, call| Box::pin(api::vector_changes::delete(app, call)),
+    ),
     post("/collections/{collection}/points/query", READ, |app, call| {
         Box::pin(api::search::query(app, call))
     }),

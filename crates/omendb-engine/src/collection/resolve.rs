@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::collection::rewrite::{delete_vectors, update_vectors, upsert_by_rule};
 use crate::filter::{Filter, select};
 use crate::payload::PayloadChange;
 use crate::payload_index::Indexes;
@@ -9,13 +10,21 @@ use crate::record::{put_delete, put_index, put_payloads};
 use crate::search::no_point;
 use crate::state::{Applied, State, Store};
 use crate::validation::check_size;
-use crate::{Error, ErrorKind, IndexKind, Payload, PointId, PointSelector, limits};
+use crate::{
+    Error, ErrorKind, IndexKind, Payload, Point, PointId, PointSelector, PointVectors, UpsertRule, limits,
+};
 
 /// A part of a write.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Effects that were concrete when they were submitted, encoded.
     Record(Vec<u8>),
+    /// Upsert those of the points that the rule lets through.
+    Upsert(Vec<Point>, UpsertRule),
+    /// Replace vectors of points, of all or those that pass.
+    UpdateVectors(Vec<PointVectors>, Option<Filter>),
+    /// Take vectors of these names from some points.
+    DeleteVectors(Vec<String>, PointSelector),
     /// Delete the points that pass.
     Delete(Filter),
     /// Keep an index of a payload key.
@@ -36,9 +45,9 @@ pub(crate) struct Settled<'a> {
 /// Applies a write, all of it or, when it is refused, nothing.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) for an id whose payload cannot be changed because it does not
-/// exist; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when a payload or what the write comes to becomes too
-/// large; as for [`Store::apply`].
+/// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) for an id whose payload or vectors cannot be changed because it
+/// does not exist; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when a payload or what the write comes to becomes
+/// too large; as for [`Store::apply`].
 pub(crate) fn settle<'a>(
     store: &mut Store,
     indexes: &Indexes,
@@ -80,6 +89,12 @@ fn resolve(step: &Step, (state, indexes): (&State, &Indexes), record: &mut Vec<u
             record.extend_from_slice(effects);
             Ok(0)
         }
+        Step::Upsert(points, rule) => Ok(upsert_by_rule(state, points, rule, record)),
+        Step::UpdateVectors(changes, filter) => update_vectors(state, changes, filter.as_ref(), record),
+        Step::DeleteVectors(names, selector) => {
+            let ids = selected(selector, (state, indexes));
+            delete_vectors(state, &ids, names, record)
+        }
         Step::Delete(filter) => {
             let ids = select::matching(state, indexes, filter);
             put_delete(record, &ids);
@@ -97,10 +112,7 @@ fn resolve(step: &Step, (state, indexes): (&State, &Indexes), record: &mut Vec<u
             Ok(0)
         }
         Step::Payload(change, selector) => {
-            let ids: Cow<'_, [PointId]> = match selector {
-                PointSelector::Ids(ids) => Cow::Borrowed(ids),
-                PointSelector::Filter(filter) => Cow::Owned(select::matching(state, indexes, filter)),
-            };
+            let ids = selected(selector, (state, indexes));
             let mut bytes = record.len();
             let mut payloads = Vec::with_capacity(ids.len());
             for id in &*ids {
@@ -113,6 +125,13 @@ fn resolve(step: &Step, (state, indexes): (&State, &Indexes), record: &mut Vec<u
             put_payloads(record, &ids, &payloads);
             Ok(ids.len() as u64)
         }
+    }
+}
+
+fn selected<'a>(selector: &'a PointSelector, (state, indexes): (&State, &Indexes)) -> Cow<'a, [PointId]> {
+    match selector {
+        PointSelector::Ids(ids) => Cow::Borrowed(ids),
+        PointSelector::Filter(filter) => Cow::Owned(select::matching(state, indexes, filter)),
     }
 }
 

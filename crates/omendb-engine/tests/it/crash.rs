@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use omendb_engine::{
-    CollectionConfig, Distance, Engine, EngineOptions, Operation, Payload, Point, PointId, SparseVector,
-    Value, Vector, Vectors, WriteBatch,
+    CollectionConfig, Distance, Engine, EngineOptions, Operation, Payload, Point, PointId, PointSelector,
+    PointVectors, SparseVector, Value, Vector, Vectors, WriteBatch,
 };
 use omendb_sim::{CrashPoint, Rng, SimFs};
 
-use crate::fixtures::{Contents, contents, open_with, options, random_terms, with_words};
+use crate::fixtures::{Contents, by_name, contents, of_names, open_with, options, random_terms, with_words};
 
 const NAMES: [&str; 2] = ["one", "two"];
 const DIMENSION: usize = 3;
@@ -97,19 +97,17 @@ impl History {
         let count = 1 + self.rng.below(12);
         let ids: Vec<PointId> = (0..count).map(|_| (self.rng.below(40) as u64).into()).collect();
         let contents = self.model.get_mut(name).unwrap();
-        if self.rng.one_in(3) {
-            ids.iter().for_each(|id| drop(contents.remove(id)));
-            return Operation::Delete(ids);
-        }
         let rng = &mut self.rng;
+        match rng.below(6) {
+            0 | 1 => {
+                ids.iter().for_each(|id| drop(contents.remove(id)));
+                return Operation::Delete(ids);
+            }
+            2 => return change_vectors(rng, name, contents),
+            _ => {}
+        }
         let point = |id| {
-            let row: Vec<f32> = (0..DIMENSION).map(|_| rng.below(1_000) as f32).collect();
-            let vectors = match rng.below(3) {
-                _ if name == "one" => Vectors::Unnamed(row),
-                0 => Vectors::Unnamed(row),
-                1 => Vectors::Named(vec![words(rng)]),
-                _ => Vectors::Named(vec![(String::new(), row.into()), words(rng)]),
-            };
+            let vectors = vectors(rng, name);
             let fields = [
                 ("n", Value::Int(rng.bits() as i64)),
                 ("s", Value::String("x".repeat(rng.below(30)))),
@@ -134,6 +132,48 @@ impl History {
             .partition_point(|(operations, _)| *operations <= crash.operations);
         &self.acknowledged[after - 1..(after + 1).min(self.acknowledged.len())]
     }
+}
+
+/// Vectors that a point of the collection may have.
+fn vectors(rng: &mut Rng, name: &str) -> Vectors {
+    let row: Vec<f32> = (0..DIMENSION).map(|_| rng.below(1_000) as f32).collect();
+    match rng.below(3) {
+        _ if name == "one" => Vectors::Unnamed(row),
+        0 => Vectors::Unnamed(row),
+        1 => Vectors::Named(vec![words(rng)]),
+        _ => Vectors::Named(vec![(String::new(), row.into()), words(rng)]),
+    }
+}
+
+/// Replaces or takes away vectors of some points, in the model too.
+fn change_vectors(rng: &mut Rng, name: &str, contents: &mut Contents) -> Operation {
+    let chosen: Vec<PointId> = contents.keys().copied().filter(|_| rng.one_in(4)).collect();
+    if rng.one_in(3) {
+        let doomed = if name == "two" && rng.one_in(2) {
+            "words"
+        } else {
+            ""
+        };
+        for id in &chosen {
+            let (_, vectors) = contents.get_mut(id).unwrap();
+            let mut left = by_name(vectors.clone());
+            left.remove(doomed);
+            *vectors = of_names(left);
+        }
+        return Operation::DeleteVectors(vec![doomed.to_owned()], PointSelector::Ids(chosen));
+    }
+    let change = |id| PointVectors {
+        id,
+        vectors: vectors(rng, name),
+    };
+    let changes: Vec<PointVectors> = chosen.into_iter().map(change).collect();
+    for PointVectors { id, vectors } in changes.clone() {
+        let (_, known) = contents.get_mut(&id).unwrap();
+        let mut all = by_name(known.clone());
+        all.extend(by_name(vectors));
+        *known = of_names(all);
+    }
+    Operation::UpdateVectors(changes, None)
 }
 
 fn words(rng: &mut Rng) -> (String, Vector) {

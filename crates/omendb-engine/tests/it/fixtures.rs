@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use omendb_engine::{
     Collection, CollectionConfig, Distance, Engine, EngineOptions, Error, Payload, PayloadSelector, Point,
-    PointId, SparseConfig, SparseVector, Value, VectorConfig, VectorSelector, Vectors, WriteBatch,
+    PointId, SparseConfig, SparseVector, Value, Vector, VectorConfig, VectorSelector, Vectors, WriteBatch,
 };
 use omendb_metrics::{Clock, Registry, Selection, Snapshot};
 use omendb_sim::{Rng, SimFs};
@@ -79,6 +79,25 @@ pub(crate) fn point(id: u64, vector: &[f32]) -> Point {
         id: id.into(),
         vectors: Vectors::Unnamed(vector.to_vec()),
         payload: Payload::default(),
+    }
+}
+
+/// Vectors by name, the unnamed one by the empty name.
+pub(crate) fn by_name(vectors: Vectors) -> BTreeMap<String, Vector> {
+    match vectors {
+        Vectors::Unnamed(row) => BTreeMap::from([(String::new(), row.into())]),
+        Vectors::Named(vectors) => vectors.into_iter().collect(),
+    }
+}
+
+/// The same as a point is read.
+pub(crate) fn of_names(mut vectors: BTreeMap<String, Vector>) -> Vectors {
+    match (vectors.len(), vectors.remove("")) {
+        (1, Some(Vector::Dense(row))) => Vectors::Unnamed(row),
+        (_, unnamed) => {
+            let unnamed = unnamed.map(|vector| (String::new(), vector));
+            Vectors::Named(unnamed.into_iter().chain(vectors).collect())
+        }
     }
 }
 

@@ -46,3 +46,5 @@ mod sparse;
 mod unranked;
 /// What is refused, by name and value, and leaves no trace.
 mod validation;
+/// Vectors replaced and taken away, and upserts that ask what there is.
+mod vectors;

@@ -54,10 +54,6 @@ fn wrong_points_are_refused_with_the_point_and_the_value() {
     );
     let named = Vectors::Named(vec![("text".to_owned(), vec![1.0; 3].into())]);
     check(named, "point 2: not existing vector name \"text\"");
-    check(
-        Vectors::Named(vec![]),
-        "point 2: no vector; the collection has one without a name",
-    );
 }
 
 #[test]

@@ -6,8 +6,8 @@ use omendb_engine::WriteBatch;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::refused::{Raw, refuse};
-use super::{envelope, parse, payload_changes, points};
+use super::refused::Raw;
+use super::{envelope, parse, payload_changes, points, vector_changes};
 use crate::http::{ApiError, App, Call, Reply};
 
 #[derive(Deserialize)]
@@ -68,17 +68,15 @@ fn operations(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
 type Read = fn(&[u8]) -> Result<WriteBatch, ApiError>;
 
 fn operation(body: &OperationBody<'_>) -> Result<WriteBatch, ApiError> {
-    refuse(&[
-        ("update_vectors", body.update_vectors),
-        ("delete_vectors", body.delete_vectors),
-    ])?;
-    let kinds: [(Raw<'_>, Read); 6] = [
+    let kinds: [(Raw<'_>, Read); 8] = [
         (body.upsert, points::parse_upsert),
         (body.delete, points::parse_delete),
         (body.set_payload, payload_changes::parse_set),
         (body.overwrite_payload, payload_changes::parse_overwrite),
         (body.delete_payload, payload_changes::parse_delete),
         (body.clear_payload, payload_changes::parse_clear),
+        (body.update_vectors, vector_changes::parse_update),
+        (body.delete_vectors, vector_changes::parse_delete),
     ];
     let mut given = kinds
         .iter()
@@ -92,7 +90,7 @@ fn operation(body: &OperationBody<'_>) -> Result<WriteBatch, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use omendb_engine::Operation;
+    use omendb_engine::{Operation, PointSelector};
 
     use super::*;
 
@@ -116,6 +114,14 @@ mod tests {
             Ok(&[delete(1), delete(2)]),
         );
         check(r#"{"operations":[]}"#, Ok(&[]));
+        let names = vec!["a".to_owned()];
+        check(
+            r#"{"operations":[{"delete_vectors":{"vector":["a"],"points":[1]}}]}"#,
+            Ok(&[Operation::DeleteVectors(
+                names,
+                PointSelector::Ids(vec![1.into()]),
+            )]),
+        );
     }
 
     #[test]
@@ -129,8 +135,8 @@ mod tests {
             Err((400, "operations[0]: more than one")),
         );
         check(
-            r#"{"operations":[{"update_vectors":{"points":[1]}}]}"#,
-            Err((422, "operations[0]: update_vectors")),
+            r#"{"operations":[{"update_vectors":{"points":[]}}]}"#,
+            Err((422, "operations[0]: points: the list is empty")),
         );
         check(
             r#"{"operations":[{"drop":{}}]}"#,

@@ -145,7 +145,8 @@ pub(crate) fn point_selector(
     }
 }
 
-fn checked(filter: Filter) -> Result<Filter, ApiError> {
+/// Refuses a filter beyond the engine's limits.
+pub(crate) fn checked(filter: Filter) -> Result<Filter, ApiError> {
     match filter.check() {
         Ok(()) => Ok(filter),
         Err(error) => Err(ApiError::unprocessable(error.message())),

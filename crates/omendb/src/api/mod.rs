@@ -13,6 +13,7 @@ pub mod payload_index;
 pub mod points;
 pub mod scroll;
 pub mod search;
+pub mod vector_changes;
 
 mod condition;
 mod create;

@@ -47,7 +47,8 @@ struct DeleteBody<'a> {
 
 /// Reads the body of an upsert.
 pub(super) fn parse_upsert(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
-    upsert::points(bytes).map(WriteBatch::upsert)
+    let operations = vec![upsert::operation(bytes)?];
+    Ok(WriteBatch { operations })
 }
 
 /// Reads the body of a deletion. An empty filter selects every point.

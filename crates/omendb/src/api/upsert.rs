@@ -1,12 +1,13 @@
 //! The body of an upsert: a list of points, or the same in columns.
 
-use omendb_engine::{Payload, Point, Vector, Vectors};
+use omendb_engine::{Operation, Payload, Point, PointId, UpdateMode, UpsertRule, Vector, Vectors};
 use serde::Deserialize;
 
+use super::filter::{FilterJson, checked};
 use super::ids::Id;
 use super::parse;
 use super::payload::PayloadBody;
-use super::refused::{Raw, refusal, refuse};
+use super::refused::{Raw, refuse};
 use super::vectors::{VectorColumns, VectorsBody};
 use crate::http::ApiError;
 
@@ -17,10 +18,26 @@ struct UpsertBody<'a> {
     batch: Option<BatchBody>,
     #[serde(borrow, default)]
     shard_key: Raw<'a>,
-    #[serde(borrow, default)]
-    update_filter: Raw<'a>,
-    #[serde(borrow, default)]
-    update_mode: Raw<'a>,
+    update_filter: Option<FilterJson>,
+    update_mode: Option<ModeBody>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ModeBody {
+    Upsert,
+    InsertOnly,
+    UpdateOnly,
+}
+
+impl From<ModeBody> for UpdateMode {
+    fn from(body: ModeBody) -> Self {
+        match body {
+            ModeBody::Upsert => Self::Upsert,
+            ModeBody::InsertOnly => Self::InsertOnly,
+            ModeBody::UpdateOnly => Self::UpdateOnly,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -44,7 +61,7 @@ struct BatchBody {
 ///
 /// # Errors
 /// 400 for a malformed body, 422 for columns of different lengths, an empty vector or an unsupported field.
-pub(crate) fn points(bytes: &[u8]) -> Result<Vec<Point>, ApiError> {
+pub(crate) fn operation(bytes: &[u8]) -> Result<Operation, ApiError> {
     let UpsertBody {
         points,
         batch,
@@ -52,10 +69,11 @@ pub(crate) fn points(bytes: &[u8]) -> Result<Vec<Point>, ApiError> {
         update_filter,
         update_mode,
     } = parse::body(bytes)?;
-    refuse(&[("shard_key", shard_key), ("update_filter", update_filter)])?;
-    if let Some(mode) = update_mode.filter(|mode| mode.get() != "\"upsert\"") {
-        return Err(refusal("update_mode", mode.get()));
-    }
+    refuse(&[("shard_key", shard_key)])?;
+    let filter = update_filter
+        .map(|FilterJson(filter)| checked(filter))
+        .transpose()?;
+    let mode = update_mode.map_or(UpdateMode::Upsert, UpdateMode::from);
     let mut points: Vec<Point> = match (points, batch) {
         (Some(points), None) => points.into_iter().map(Point::from).collect(),
         (None, Some(batch)) => batch.into_points()?,
@@ -66,19 +84,21 @@ pub(crate) fn points(bytes: &[u8]) -> Result<Vec<Point>, ApiError> {
         return Err(ApiError::bad_request("points: the list is empty"));
     }
     for (position, point) in points.iter_mut().enumerate() {
-        check_vectors(position, point)?;
+        check_vectors(position, point.id, &mut point.vectors)?;
     }
-    Ok(points)
+    Ok(match (mode, filter) {
+        (UpdateMode::Upsert, None) => Operation::Upsert(points),
+        (mode, filter) => Operation::UpsertByRule(points, UpsertRule { mode, filter }),
+    })
 }
 
 /// Refuses what the dialect does before it looks at the collection.
-fn check_vectors(position: usize, point: &mut Point) -> Result<(), ApiError> {
-    let id = point.id;
+pub(super) fn check_vectors(position: usize, id: PointId, vectors: &mut Vectors) -> Result<(), ApiError> {
     let empty = || {
         let message = format!("points[{position}].vector: empty vector `[]` of point {id}");
         Err(ApiError::unprocessable(message))
     };
-    let vectors = match &mut point.vectors {
+    let vectors = match vectors {
         Vectors::Unnamed(vector) if vector.is_empty() => return empty(),
         Vectors::Unnamed(_) => return Ok(()),
         Vectors::Named(vectors) => vectors,
@@ -144,6 +164,8 @@ pub(crate) fn unequal(column: &str, length: usize, ids: usize) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use omendb_engine::Filter;
+
     use super::*;
     use crate::api::payload::PayloadJson;
     use crate::api::vectors::VectorsJson;
@@ -160,8 +182,8 @@ mod tests {
 
     #[track_caller]
     fn check(json: &str, expected: Result<&[&str], (u16, &str)>) {
-        match (points(json.as_bytes()), expected) {
-            (Ok(points), Ok(expected)) => assert_eq!(lines(&points), expected, "{json}"),
+        match (operation(json.as_bytes()), expected) {
+            (Ok(Operation::Upsert(points)), Ok(expected)) => assert_eq!(lines(&points), expected, "{json}"),
             (Err(error), Err((status, part))) => {
                 assert_eq!(error.status(), status, "{json}: {}", error.message());
                 assert!(error.message().contains(part), "{json}: {}", error.message());
@@ -282,17 +304,43 @@ mod tests {
     fn what_would_change_the_outcome_is_refused() {
         let with = |field: &str| format!(r#"{{"points":[{{"id":1,"vector":[1]}}],{field}}}"#);
         check(
-            &with(r#""update_mode":"insert_only""#),
-            Err((422, "update_mode: `\"insert_only\"`")),
+            &with(r#""update_mode":"replace""#),
+            Err((400, "update_mode: unknown variant `replace`")),
         );
         check(
-            &with(r#""update_filter":{"must":[{}]}"#),
-            Err((422, "update_filter")),
+            &with(r#""update_filter":{"mus":[]}"#),
+            Err((400, "unknown field `mus`")),
         );
         check(&with(r#""shard_key":"a""#), Err((422, "shard_key: `\"a\"`")));
         check(
             &with(r#""batch":{"ids":[],"vectors":[]}"#),
             Err((400, "`points` beside `batch`")),
+        );
+    }
+
+    #[test]
+    fn a_rule_says_which_points_an_upsert_is_for() {
+        let read = |rule: &str| {
+            let body = format!(r#"{{"points":[{{"id":1,"vector":[1]}}]{rule}}}"#);
+            match operation(body.as_bytes()) {
+                Ok(Operation::UpsertByRule(_, rule)) => Some(rule),
+                Ok(Operation::Upsert(_)) => None,
+                outcome => panic!("{outcome:?}"),
+            }
+        };
+        let rule = |mode, filter| Some(UpsertRule { mode, filter });
+        assert_eq!(read(r#","update_mode":"upsert","update_filter":null"#), None);
+        assert_eq!(
+            read(r#","update_mode":"insert_only""#),
+            rule(UpdateMode::InsertOnly, None)
+        );
+        assert_eq!(
+            read(r#","update_mode":"update_only","update_filter":{}"#),
+            rule(UpdateMode::UpdateOnly, Some(Filter::default()))
+        );
+        assert_eq!(
+            read(r#","update_filter":{}"#),
+            rule(UpdateMode::Upsert, Some(Filter::default()))
         );
     }
 }
