@@ -110,7 +110,7 @@ fn fsyncs(client: &mut Client) -> Result<u64, String> {
 }
 
 /// Every batch as a client written in Python would send it: numbers with all their digits, 4 MB in all.
-fn bodies(packages: &[Package], vectors: &Matrix<f32>) -> Vec<String> {
+pub(crate) fn bodies(packages: &[Package], vectors: &Matrix<f32>) -> Vec<String> {
     let rows: Vec<usize> = (0..vectors.rows()).collect();
     rows.chunks(BATCH)
         .map(|rows| body(rows, packages, vectors))

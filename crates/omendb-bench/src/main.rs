@@ -7,10 +7,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 mod ann;
 mod distance;
 mod export;
+mod http;
 mod ingest;
 mod memory;
 mod metrics;
@@ -28,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) json: bool,
     /// `--data DIR`: the data set with `vectors.f16.npy` and its companions.
     pub(crate) data: Option<PathBuf>,
+    /// What only `http` takes.
+    pub(crate) http: http::HttpOptions,
 }
 
 /// One benchmark: its name, what it measures, and the function that does.
@@ -48,6 +52,11 @@ const BENCHMARKS: &[Benchmark] = &[
         "export",
         "a metrics page of 10,000 series, beside a copy of its bytes, and queries beside scrapes",
         export::measure,
+    ),
+    (
+        "http",
+        "1,000 queries over HTTP by 1 and by 8 clients [--url URL [--pid N]] [--ef N] [--queries N] [--filter NAME]",
+        http::measure,
     ),
     (
         "ingest",
@@ -93,6 +102,9 @@ fn run(name: &str, arguments: &[String]) -> Result<(), String> {
     let options = Options::parse(arguments)?;
     let known = BENCHMARKS.iter().find(|(known, ..)| *known == name);
     let (_, _, measure) = known.ok_or("no such benchmark; without a name, the list is printed")?;
+    if name != "http" && options.http != http::HttpOptions::default() {
+        return Err("--url, --pid, --ef, --queries and --filter are options of `http`".to_owned());
+    }
     let report = measure(&options)?;
     println!(
         "{}",
@@ -110,12 +122,24 @@ impl Options {
         let mut options = Self::default();
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
+            let mut value = || rest.next().ok_or_else(|| format!("{argument} needs a value"));
             match argument.as_str() {
                 "--json" => options.json = true,
-                "--data" => options.data = Some(rest.next().ok_or("--data needs a directory")?.into()),
+                "--data" => options.data = Some(value()?.into()),
+                "--url" => options.http.url = Some(value()?.clone()),
+                "--pid" => options.http.pid = Some(number(argument, value()?)?),
+                "--ef" => options.http.ef = Some(number(argument, value()?)?),
+                "--queries" => options.http.queries = Some(number(argument, value()?)?),
+                "--filter" => options.http.filter = Some(value()?.clone()),
                 unknown => return Err(format!("unknown argument '{unknown}'")),
             }
         }
         Ok(options)
     }
+}
+
+/// The value of an option that is a number above zero.
+fn number<T: FromStr + Default + PartialEq>(option: &str, value: &str) -> Result<T, String> {
+    let number = value.parse().ok().filter(|number| *number != T::default());
+    number.ok_or_else(|| format!("{option} {value}: not a number above 0"))
 }

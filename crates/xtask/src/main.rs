@@ -100,6 +100,19 @@ fn help() -> String {
 
 /// Benchmarks are a crate of their own, always optimised, so that `cargo x check` need not build what they compare.
 fn bench(arguments: &[String]) -> Result<(), String> {
+    if arguments.first().is_some_and(|name| name == "http") {
+        // It measures the server as it is run, in a process of its own.
+        let server = [
+            "build",
+            "--release",
+            "--quiet",
+            "--package",
+            "omendb",
+            "--bin",
+            "omendb",
+        ];
+        command::cargo(&server).run()?;
+    }
     command::cargo(&["run", "--release", "--quiet", "--package", "omendb-bench", "--"])
         .args(arguments)
         .run()
