@@ -33,7 +33,11 @@ const TIE: f32 = 1e-5;
 pub(crate) fn measure(options: &Options) -> Result<Report, String> {
     let data = DataSet::read(options.data.as_deref())?;
     let scratch = Scratch::new()?;
-    let engine = Engine::open(EngineOptions::new(&scratch.0, 1)).map_err(|error| error.to_string())?;
+    let options = EngineOptions {
+        has_housekeeping: false,
+        ..EngineOptions::new(&scratch.0, 1)
+    };
+    let engine = Engine::open(options).map_err(|error| error.to_string())?;
     engine.load().map_err(|error| error.to_string())?;
     let config = CollectionConfig::unnamed(data.points.columns(), Distance::Cosine);
     let collection = engine
@@ -42,7 +46,10 @@ pub(crate) fn measure(options: &Options) -> Result<Report, String> {
 
     let started = process_cpu_s();
     insert(&collection, &data.points)?;
-    let build_cpu_s = process_cpu_s() - started;
+    let insert_cpu_s = process_cpu_s() - started;
+    engine.tick();
+    let build_cpu_s = process_cpu_s() - started - insert_cpu_s;
+    let covered = collection.info().indexed_vectors;
     let bytes = collection.info().memory_bytes as f64;
 
     let mut worker = engine.worker();
@@ -55,7 +62,9 @@ pub(crate) fn measure(options: &Options) -> Result<Report, String> {
     report.push("queries", data.queries.rows());
     report.push("kernel", Kernels::detected().isa());
     report.push("bytes_per_vector", bytes / data.points.rows() as f64);
+    report.push("insert_cpu_s", insert_cpu_s);
     report.push("build_cpu_s", build_cpu_s);
+    report.push("graph_vectors", covered);
     report.push("curve", curve);
     Ok(report)
 }
@@ -138,6 +147,8 @@ struct Round {
     /// Wall-clock time of each query, ascending.
     query_s: Vec<f64>,
     distance_computations: u64,
+    hops: u64,
+    rescored: u64,
     bytes_touched: u64,
 }
 
@@ -149,6 +160,8 @@ impl Round {
             cpu_s: 0.0,
             query_s: Vec::with_capacity(data.queries.rows()),
             distance_computations: 0,
+            hops: 0,
+            rescored: 0,
             bytes_touched: 0,
         };
         for query in 0..data.queries.rows() {
@@ -162,6 +175,8 @@ impl Round {
             round.cpu_s += thread_cpu_s() - cpu;
             round.plan = response.stats.plan;
             round.distance_computations += response.stats.distance_computations;
+            round.hops += response.stats.hops;
+            round.rescored += response.stats.rescored;
             round.bytes_touched += response.stats.bytes_touched;
             let found = response.hits.iter().filter_map(|hit| match hit.id {
                 PointId::Number(number) => Some(number),
@@ -181,6 +196,8 @@ impl Round {
             "qps_cpu": queries as f64 / self.cpu_s,
             "us": self.query_s[queries / 2] * 1e6,
             "us_p99": self.query_s[queries * 99 / 100] * 1e6,
+            "hops": self.hops as f64 / queries as f64,
+            "rescored": self.rescored as f64 / queries as f64,
             "distances": self.distance_computations as f64 / queries as f64,
             "bytes_touched": self.bytes_touched as f64 / queries as f64,
         })

@@ -33,6 +33,7 @@
 mod distance;
 mod kernels;
 mod normalize;
+mod prefetch;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -40,3 +41,4 @@ mod x86;
 pub use distance::Distance;
 pub use kernels::{Kernels, MAX_I8_DIMENSION, error_bound};
 pub use normalize::normalize;
+pub use prefetch::prefetch;

@@ -64,6 +64,15 @@ fn split_block<T>(rows: &[T], dimension: usize) -> [&[T]; BLOCK] {
 /// four streams are too short for the hardware's own prefetchers.
 const PREFETCH_BYTES: usize = 12 * 1024;
 
+/// Asks for one cache line.
+#[inline]
+#[expect(unsafe_code, reason = "the intrinsic takes a raw pointer")]
+pub(crate) fn prefetch_line(address: *const i8) {
+    // SAFETY: a prefetch is a hint: it cannot fault and has no effect on memory, whatever the address, and every
+    // x86-64 processor has it.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address) }
+}
+
 /// What a block prefetches while it computes: as many bytes as it has, in the order of the addresses.
 #[derive(Clone, Copy)]
 struct Ahead(*const u8);
@@ -84,10 +93,7 @@ impl Ahead {
 
     /// Asks for the cache line at `offset` bytes.
     #[inline]
-    #[expect(unsafe_code, reason = "the intrinsic takes a raw pointer")]
     fn fetch(self, offset: usize) {
-        // SAFETY: a prefetch is a hint: it cannot fault and has no effect on memory, whatever the address, and every
-        // x86-64 processor has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(self.0.wrapping_add(offset).cast()) }
+        prefetch_line(self.0.wrapping_add(offset).cast());
     }
 }

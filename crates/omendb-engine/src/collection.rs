@@ -1,6 +1,7 @@
 //! A collection as the server holds it: reads on snapshots, writes into the commit queue.
 
 mod commit;
+mod graphs;
 mod info;
 mod load;
 mod ordered;
@@ -9,6 +10,7 @@ mod rewrite;
 mod shared;
 mod snapshot;
 
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -20,9 +22,13 @@ pub(crate) use load::{LoadCounts, Loaded};
 pub(crate) use resolve::Step;
 pub(crate) use shared::{Services, Shared};
 
+pub(crate) use graphs::FILE_PREFIX as GRAPH_FILE_PREFIX;
+use graphs::GraphTurn;
+
 use commit::{Op, OpResult, Outcome, PendingWrite};
 
 use crate::filter::select;
+use crate::graph::Graphs;
 use crate::ledger::{Charge, Component};
 use crate::metrics::CollectionSeries;
 use crate::payload_index::{Build, Indexes};
@@ -60,6 +66,10 @@ pub struct Collection {
     snapshot_turn: Mutex<()>,
     /// Held while indexes are built: the sequence number that the previous pass saw.
     index_turn: Mutex<Option<u64>>,
+    /// Held while graphs are built.
+    graph_turn: Mutex<GraphTurn>,
+    /// Where its files are, once it is loaded.
+    directory: OnceLock<PathBuf>,
 }
 
 impl Collection {
@@ -78,6 +88,8 @@ impl Collection {
             queue,
             snapshot_turn,
             index_turn: Mutex::default(),
+            graph_turn: Mutex::default(),
+            directory: OnceLock::new(),
         }
     }
 
@@ -272,16 +284,32 @@ impl Collection {
 
     /// Takes nothing more, carries out what waits, and closes the log.
     pub(crate) fn close(&self) {
+        self.stop();
+        self.release();
+    }
+
+    /// [`close`](Self::close), keeping for the next start what need not be made again.
+    pub(crate) fn close_and_save(&self) {
+        self.stop();
+        self.save_graphs();
+        self.release();
+    }
+
+    fn stop(&self) {
         self.shared.set_status(CollectionStatus::Closed);
         if let Some(queue) = self.queue.get() {
             // Refused only when it was closed before.
             let _ = queue.run(Op::Close, 0);
             queue.close();
         }
-        // So does a pass over the indexes; nothing is left of them.
+    }
+
+    /// Lets go of what stands beside the points, once those who work on it have noticed the status and given up.
+    fn release(&self) {
         drop(self.index_turn.lock().unwrap_or_else(PoisonError::into_inner));
         self.shared.publish_indexes(Indexes::default());
-        // A snapshot that is being written notices the status and gives up.
+        drop(self.graph_turn.lock().unwrap_or_else(PoisonError::into_inner));
+        self.shared.publish_graphs(Graphs::default());
         drop(self.snapshot_turn.lock().unwrap_or_else(PoisonError::into_inner));
     }
 

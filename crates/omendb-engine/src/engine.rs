@@ -152,7 +152,9 @@ impl Engine {
         let housekeeping = lock_of(&self.housekeeping).take();
         // Before the collections close: a snapshot that is being written gives up when they do.
         let collections = self.collections();
-        collections.iter().for_each(|collection| collection.close());
+        collections
+            .iter()
+            .for_each(|collection| collection.close_and_save());
         drop(housekeeping);
         self.services.probe.stop();
         drop(lock_of(&self.lock).take());

@@ -17,6 +17,8 @@ labels! {
         Payload = "payload",
         /// Ids, the map from ids to slots, and the chunks' own bookkeeping.
         Ids = "ids",
+        /// The links of graph indexes.
+        Graph = "graph",
         /// Indexes of payload keys.
         PayloadIndex = "payload_index",
         /// Encoded writes that wait for the log.

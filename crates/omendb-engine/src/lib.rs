@@ -34,6 +34,7 @@ mod chance;
 mod collection;
 mod engine;
 mod error;
+mod graph;
 mod health;
 mod id;
 mod ledger;

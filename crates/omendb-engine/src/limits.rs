@@ -30,6 +30,12 @@ pub const MAX_PAYLOAD_BYTES: usize = 8 << 20;
 pub const MAX_PAYLOAD_DEPTH: usize = 64;
 /// Hits of one search, `offset` included: what the heap of one query may hold.
 pub const MAX_SEARCH_DEPTH: usize = 1 << 20;
+/// Candidates that a search through a graph keeps unless it says otherwise.
+pub const DEFAULT_EF: usize = 128;
+/// Most candidates that a search through a graph may ask for.
+pub const MAX_EF: usize = 1 << 16;
+/// Bytes of the file of one graph.
+pub const MAX_GRAPH_FILE_BYTES: usize = 32 << 30;
 /// Searches of one batch.
 pub const MAX_BATCH_SEARCHES: usize = 1_000;
 /// Vectors and points that one query compares with, its prefetches not included.

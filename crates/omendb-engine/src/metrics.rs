@@ -64,6 +64,8 @@ labels! {
     pub(crate) enum Rebalance("kind") {
         /// Points moved out of chunks that were mostly deleted.
         Compaction = "compaction",
+        /// Nodes that led to points compacted away led around them.
+        Repair = "repair",
     }
 }
 
@@ -99,6 +101,9 @@ metrics! {
         /// Distances computed. Grows with the points scanned; a jump without more points means more chunks are
         /// scanned than hold points.
         pub(crate) distances: Cell = "omendb_engine_distance_computations_total",
+        /// Nodes of the graph whose links were followed. Grows with `ef` and with filters that few points pass; a jump
+        /// without either means that the graph has degraded.
+        pub(crate) hops: Cell = "omendb_engine_hops_total",
         /// Points scored in full because the bound of their coded distance did not rule them out. Many of them for few
         /// hits mean that the codes say little about these vectors.
         pub(crate) rescored: Cell = "omendb_engine_rescored_total",
@@ -147,7 +152,9 @@ metrics! {
     pub(crate) block WriteCells by "db_id" {
         /// Vectors made searchable: by writes, not by the reading of the log at start.
         pub(crate) vectors_indexed: Cell = "omendb_engine_vectors_indexed_total",
-        /// Reorganizations of the stored points.
+        /// Vectors made nodes of a graph. After a restart only those that its file did not have.
+        pub(crate) graph_insertions: Cell = "omendb_engine_graph_insertions_total",
+        /// Reorganizations of the stored points and of their graphs.
         pub(crate) rebalances: Family<Rebalance, Cell> = "omendb_engine_index_rebalances_total",
     }
 }
@@ -196,10 +203,13 @@ metrics! {
         pub(crate) memory_peak: GaugeValue = "omendb_engine_memory_peak_bytes",
         /// Memory held, by what for.
         pub(crate) components: Family<Component, GaugeValue> = "omendb_engine_memory_component_bytes",
-        /// Memory a query may touch: vectors, ids and the map between ids and slots, without payloads.
+        /// Memory a query may touch: vectors, graphs, ids and the map between ids and slots, without payloads.
         pub(crate) index_size: GaugeValue = "omendb_engine_index_size_bytes",
         /// Vectors that can be found.
         pub(crate) vectors: GaugeValue = "omendb_engine_vectors",
+        /// Vectors that are found through a graph; the others are compared one by one. Fewer than there are vectors
+        /// for long means that building does not keep up.
+        pub(crate) graph_vectors: GaugeValue = "omendb_engine_graph_vectors",
         /// Deleted or replaced points whose room is not free yet. Steady growth means compaction does not keep up.
         pub(crate) tombstones: GaugeValue = "omendb_engine_tombstones",
         /// Bytes of log that a restart would read.
@@ -220,7 +230,9 @@ metrics! {
     pub(crate) struct LogMetrics {
         /// Points that one write batch upserted, deleted or changed the payload of.
         pub(crate) batch_points: Histogram<Size> = "omendb_engine_batch_points",
-        /// Time of one reorganization step, during which writes to its collection wait.
+        /// Time of one pass that made vectors nodes of a graph, while reads and writes went on.
+        pub(crate) build_seconds: Histogram = "omendb_engine_index_build_seconds",
+        /// Time of one reorganization step. While points are moved, writes to their collection wait.
         pub(crate) rebalance_seconds: Histogram = "omendb_engine_rebalance_seconds",
         /// Write batches that shared one write and one fsync.
         pub(crate) commits_joined: Histogram<Size> = "omendb_log_commits_joined",

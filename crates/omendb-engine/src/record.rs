@@ -269,16 +269,19 @@ fn put_ids(record: &mut Vec<u8>, kind: u8, ids: &[PointId]) {
     record.push(kind);
     // A batch has at most `MAX_POINTS_PER_BATCH`.
     record.extend_from_slice(&(ids.len() as u32).to_le_bytes());
-    for id in ids {
-        match id {
-            PointId::Number(number) => {
-                record.push(NUMBER);
-                record.extend_from_slice(&number.to_le_bytes());
-            }
-            PointId::Uuid(uuid) => {
-                record.push(UUID);
-                record.extend_from_slice(&uuid.as_u128().to_le_bytes());
-            }
+    ids.iter().for_each(|&id| put_id(record, id));
+}
+
+/// Appends one id.
+pub(crate) fn put_id(record: &mut Vec<u8>, id: PointId) {
+    match id {
+        PointId::Number(number) => {
+            record.push(NUMBER);
+            record.extend_from_slice(&number.to_le_bytes());
+        }
+        PointId::Uuid(uuid) => {
+            record.push(UUID);
+            record.extend_from_slice(&uuid.as_u128().to_le_bytes());
         }
     }
 }
@@ -316,11 +319,20 @@ fn put_column(record: &mut Vec<u8>, rows: &[Option<&[f32]>]) {
     }
 }
 
-struct Reader<'a> {
+/// Reads what is written here, and checks it.
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     fn upsert(&mut self, layout: &Layout, ids: Vec<PointId>) -> Result<Upsert<'a>, Error> {
         let count = ids.len();
         let column = |column: &crate::state::ColumnLayout| self.column(count, column.dimension);
@@ -394,7 +406,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn ids(&mut self, count: usize) -> Result<Vec<PointId>, Error> {
+    pub(crate) fn ids(&mut self, count: usize) -> Result<Vec<PointId>, Error> {
         // Nine bytes are the shortest id, so a damaged count cannot make us allocate much more than the record.
         let mut ids = Vec::with_capacity(count.min(self.bytes.len() / 9));
         for _ in 0..count {
@@ -411,7 +423,7 @@ impl<'a> Reader<'a> {
         Ok(ids)
     }
 
-    fn pieces(&mut self, count: usize) -> Result<&'a [[u8; 4]], Error> {
+    pub(crate) fn pieces(&mut self, count: usize) -> Result<&'a [[u8; 4]], Error> {
         Ok(self.take(count.saturating_mul(4))?.as_chunks().0)
     }
 
@@ -419,13 +431,13 @@ impl<'a> Reader<'a> {
         Ok(self.array::<1>()?[0])
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let (bytes, rest) = self.bytes.split_first_chunk().ok_or_else(cut_short)?;
         self.bytes = rest;
         Ok(*bytes)
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
         let (bytes, rest) = self.bytes.split_at_checked(length).ok_or_else(cut_short)?;
         self.bytes = rest;
         Ok(bytes)

@@ -1,10 +1,13 @@
 //! A search: what is asked, what is answered, what it took.
 
+mod cost;
+mod coverage;
 mod diverse;
 mod filtered;
 mod find;
 mod fusion;
 mod groups;
+mod nearest;
 mod objective;
 mod order;
 mod passing;
@@ -26,11 +29,14 @@ pub use request::{
     ContextPair, Diverse, Example, Fusion, Hit, Prefetch, Query, Recommend, SearchRequest, SearchResponse,
     Strategy,
 };
+pub(crate) use screen::Screen;
 
+use coverage::Coverage;
 use find::{Found, Level, check_prefetches};
 
 use crate::chance::Chance;
 use crate::filter::Filter;
+use crate::graph::Walk;
 use crate::projection::Projection;
 use crate::state::State;
 use crate::{Error, PointId, Record, SearchStats, limits};
@@ -45,6 +51,8 @@ pub(crate) struct Searcher {
     scores: Vec<f32>,
     dots: Vec<i32>,
     chance: Chance,
+    walk: Walk,
+    coverage: Coverage,
 }
 
 impl Searcher {
@@ -56,6 +64,8 @@ impl Searcher {
             scores: Vec::new(),
             dots: Vec::new(),
             chance: Chance::new(seed),
+            walk: Walk::default(),
+            coverage: Coverage::default(),
         }
     }
 
@@ -70,6 +80,7 @@ impl Searcher {
             config,
             state,
             indexes: _,
+            graphs: _,
         } = subject;
         let mut stats = SearchStats {
             sequence: state.sequence,
@@ -83,12 +94,13 @@ impl Searcher {
             score_threshold,
             with_payload,
             with_vector,
-            exact: _,
-            ef: _,
+            exact,
+            ef,
             filter,
             prefetch,
         } = request;
         let depth = check_depth(*limit, *offset)?;
+        check_ef(*ef)?;
         filter.as_deref().map_or(Ok(()), Filter::check)?;
         check_prefetches(query, prefetch)?;
         let projection = Projection::new(config, with_payload, with_vector)?;
@@ -96,6 +108,8 @@ impl Searcher {
             using,
             query,
             depth,
+            exact: *exact,
+            ef: *ef,
             score_threshold: *score_threshold,
             filter: filter.clone(),
             prefetch,
@@ -125,6 +139,17 @@ fn hit(projection: &Projection<'_>, state: &State, found: Found) -> Result<Optio
         vectors,
         order_value: found.order_value,
     }))
+}
+
+/// Refuses more candidates than a search through a graph may keep.
+fn check_ef(ef: Option<usize>) -> Result<(), Error> {
+    match ef {
+        Some(ef) if ef > limits::MAX_EF => {
+            let most = limits::MAX_EF;
+            Err(Error::invalid(format!("ef: {ef} candidates, more than {most}")))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// How many candidates `limit` hits after `offset` take.

@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) ids: IdMap,
     /// The payload keys that have an index.
     pub(crate) schema: Arc<Schema>,
+    /// Another one whenever a chunk begins, is full or goes: what is known of the full chunks holds as long as this does.
+    shape: Arc<()>,
     /// By number; `None` where all points are gone and the room is free.
     chunks: CowVec<Option<Arc<Chunk>>>,
 }
@@ -50,6 +52,7 @@ impl State {
             vectors: 0,
             ids,
             schema: Arc::default(),
+            shape: Arc::default(),
             chunks,
         }
     }
@@ -65,6 +68,22 @@ impl State {
     /// How many numbers of chunks are in use.
     pub(crate) fn chunk_count(&self) -> usize {
         self.chunks.len()
+    }
+
+    /// The identity of the set of full chunks.
+    pub(crate) fn shape(&self) -> &Arc<()> {
+        &self.shape
+    }
+
+    /// The chunk of that number, if it holds points.
+    pub(crate) fn chunk(&self, number: usize) -> Option<&Arc<Chunk>> {
+        self.chunks.get(number)?.as_ref()
+    }
+
+    /// How many points have the vector of a column.
+    pub(crate) fn rows(&self, column: usize) -> u64 {
+        let of_chunk = |chunk: &Chunk| chunk.alive.and(&chunk.column(column).present).count() as u64;
+        self.chunks().map(|(_, chunk)| of_chunk(chunk)).sum()
     }
 
     /// A chunk that takes no more points.

@@ -10,6 +10,10 @@ pub enum Plan {
     FilteredScan,
     /// Only points compared that payload indexes said may pass, or that they have not read yet: exact.
     IndexedScan,
+    /// Points found through the graph, those it does not cover compared one by one: approximate.
+    Graph,
+    /// The same among the points that pass the filter: approximate.
+    FilteredGraph,
 }
 
 impl Plan {
@@ -19,6 +23,8 @@ impl Plan {
             Self::Exact => "exact",
             Self::FilteredScan => "filtered_scan",
             Self::IndexedScan => "indexed_scan",
+            Self::Graph => "graph",
+            Self::FilteredGraph => "filtered_graph",
         }
     }
 }
@@ -40,6 +46,8 @@ pub struct SearchStats {
     pub elements: u64,
     /// See `elements`.
     pub elements_in_full_vectors: u64,
+    /// Nodes of the graph whose links were followed.
+    pub hops: u64,
     /// Chunks scanned.
     pub chunks: u64,
     /// Candidates that entered the top-k heap.

@@ -102,12 +102,13 @@ impl Worker {
             .then(|| probe.draw(collection.accuracy_probe(), now))
             .flatten();
         let searched = snapshot.clone().and_then(|state| {
-            let indexes = collection.shared().indexes();
+            let (indexes, graphs) = (collection.shared().indexes(), collection.shared().graphs());
             let config = collection.config();
             let subject = Subject {
                 config: &config,
                 state: &state,
                 indexes: &indexes,
+                graphs: &graphs,
             };
             let response = self.searcher.search(subject, request)?;
             Ok((state, response))
@@ -192,6 +193,7 @@ fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration
         bytes_touched,
         elements,
         elements_in_full_vectors,
+        hops,
         chunks: _,
         heap_pushes: _,
         filter_estimated: _,
@@ -206,6 +208,7 @@ fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration
     } = *stats;
     block.cells.duration.record(duration_ns);
     block.cells.distances.add(distance_computations);
+    block.cells.hops.add(hops);
     block.cells.rescored.add(rescored);
     block.cells.bytes_touched.add(bytes_touched);
     block.cells.filter_rejected.add(filter_rejected);

@@ -26,6 +26,7 @@ pub struct AtomicFile {
     temporary: PathBuf,
     magic: [u8; 8],
     version: u32,
+    most_bytes: usize,
     poisoned: AtomicBool,
 }
 
@@ -41,7 +42,17 @@ impl AtomicFile {
             temporary,
             magic,
             version,
+            most_bytes: MAX_ATOMIC_FILE_BYTES,
             poisoned: AtomicBool::new(false),
+        }
+    }
+
+    /// The same, with room for this much content instead of what is enough for lists of a few thousand entries.
+    #[must_use]
+    pub fn with_room(self, bytes: usize) -> Self {
+        Self {
+            most_bytes: bytes,
+            ..self
         }
     }
 
@@ -75,7 +86,7 @@ impl AtomicFile {
         if length < HEADER_BYTES as u64 {
             return Err(Error::corrupt(&self.path, length, "shorter than its header"));
         }
-        if length > (HEADER_BYTES + MAX_ATOMIC_FILE_BYTES) as u64 {
+        if length > (HEADER_BYTES + self.most_bytes) as u64 {
             return Err(Error::corrupt(&self.path, 0, "longer than such a file may be"));
         }
         let mut bytes = vec![0; usize::try_from(length).expect("bounded above")];
@@ -115,10 +126,10 @@ impl AtomicFile {
         if self.is_poisoned() {
             return Err(Error::Poisoned);
         }
-        if content.len() > MAX_ATOMIC_FILE_BYTES {
+        if content.len() > self.most_bytes {
             return Err(Error::TooLarge {
                 size: content.len() as u64,
-                limit: MAX_ATOMIC_FILE_BYTES as u64,
+                limit: self.most_bytes as u64,
             });
         }
         if let Err(error) = self.write_temporary(&self.encode(version, content)) {

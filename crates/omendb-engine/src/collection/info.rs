@@ -9,7 +9,7 @@ pub struct CollectionInfo {
     pub points: u64,
     /// Vectors: a point of a collection with named vectors has several.
     pub vectors: u64,
-    /// Vectors that an index covers; none so far, since every search is exact.
+    /// Vectors that are found through a graph.
     pub indexed_vectors: u64,
     /// Chunks of storage in memory.
     pub segments: u64,
@@ -57,7 +57,7 @@ impl CollectionInfo {
         Self {
             points: state.ids.len(),
             vectors: state.vectors,
-            indexed_vectors: 0,
+            indexed_vectors: shared.graph_vectors(&state),
             segments: state.chunks().count() as u64,
             tombstones: state.tombstones,
             sequence: state.sequence,

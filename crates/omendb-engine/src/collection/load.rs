@@ -37,6 +37,8 @@ impl Collection {
         pool: &CommitPool,
     ) -> Result<(), Error> {
         let journal = Journal::create(Arc::clone(&self.shared.services.fs), directory, options)?;
+        // A collection is created or loaded once.
+        let _ = self.directory.set(directory.to_owned());
         let store = Store::new(Arc::clone(&self.shared.layout), &self.shared.ledger);
         self.serve(Commit::new(&self.shared, store, journal), pool);
         Ok(())
@@ -58,6 +60,8 @@ impl Collection {
         });
         counts.loaded_collections.fetch_add(1, Relaxed);
         let (commit, loaded) = loaded?;
+        // A collection is created or loaded once.
+        let _ = self.directory.set(directory.to_owned());
         self.serve(commit, pool);
         Ok(loaded)
     }

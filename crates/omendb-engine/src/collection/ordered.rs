@@ -26,12 +26,13 @@ impl Collection {
         page.filter.map_or(Ok(()), Filter::check)?;
         let config = self.config();
         let projection = Projection::new(&config, page.with_payload, page.with_vector)?;
-        let (state, indexes) = (self.snapshot()?, self.shared.indexes());
+        let (state, indexes, graphs) = (self.snapshot()?, self.shared.indexes(), self.shared.graphs());
         let mut places = Places::new(order_by, &state.schema, page.limit)?;
         let subject = Subject {
             config: &config,
             state: &state,
             indexes: &indexes,
+            graphs: &graphs,
         };
         // A scroll is no query, so what it took is not recorded.
         let work = (&self.shared.services.clock, &mut SearchStats::default());

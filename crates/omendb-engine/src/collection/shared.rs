@@ -7,6 +7,7 @@ use omendb_metrics::{Clock, Series, Timestamp};
 use omendb_storage::FileSystem;
 
 use crate::collection::CollectionStatus;
+use crate::graph::Graphs;
 use crate::ledger::Ledger;
 use crate::metrics::{CollectionSeries, LogMetrics};
 use crate::payload_index::Indexes;
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     published: Mutex<Arc<State>>,
     /// The newest indexes; as for the state.
     indexes: Mutex<Arc<Indexes>>,
+    /// The newest graphs; as for the state.
+    graphs: Mutex<Arc<Graphs>>,
     status: AtomicU8,
     failure: OnceLock<Error>,
     log_bytes: AtomicU64,
@@ -63,6 +66,7 @@ impl Shared {
             config: Mutex::new(Arc::new(config)),
             published: Mutex::new(empty),
             indexes: Mutex::default(),
+            graphs: Mutex::default(),
             status: AtomicU8::new(CollectionStatus::Loading as u8),
             failure: OnceLock::new(),
             log_bytes: AtomicU64::new(0),
@@ -105,6 +109,28 @@ impl Shared {
         };
         // Freed after the lock is.
         drop(previous);
+    }
+
+    pub(crate) fn graphs(&self) -> Arc<Graphs> {
+        Arc::clone(&self.graphs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn publish_graphs(&self, graphs: Graphs) {
+        let newer = Arc::new(graphs);
+        let previous = {
+            let mut graphs = self.graphs.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *graphs, newer)
+        };
+        // Freed after the lock is.
+        drop(previous);
+    }
+
+    /// Vectors of a state that are found through graphs.
+    pub(crate) fn graph_vectors(&self, state: &State) -> u64 {
+        self.graphs()
+            .values()
+            .map(|graph| graph.covered_vectors(state))
+            .sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<State>> {

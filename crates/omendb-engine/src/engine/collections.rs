@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use omendb_storage::Journal;
-
 use crate::catalog::{Catalog, CatalogEntry};
 use crate::config::validate_collection_name;
 use crate::engine::lock_of;
@@ -44,7 +42,7 @@ impl Engine {
             // A catalogue in doubt may name the directory after a power cut. Otherwise it is removed now, or as an
             // orphan at the next start.
             if !catalog.is_poisoned() {
-                let _ = Journal::destroy(&*self.services.fs, &directory);
+                let _ = self.directory.destroy_collection(id);
             }
             return Err(error);
         }
@@ -111,7 +109,7 @@ impl Engine {
             collection.shared().series.close();
         }
         // What cannot be removed now is an orphan that the next start removes.
-        let _ = Journal::destroy(&*self.services.fs, &self.directory.collection(id));
+        let _ = self.directory.destroy_collection(id);
         Ok(true)
     }
 

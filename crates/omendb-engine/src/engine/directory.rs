@@ -3,7 +3,7 @@
 //! ```text
 //! <data>/LOCK                  held while a process has the directory
 //! <data>/catalog               the list of collections
-//! <data>/collections/<uuid>/   one collection's log and snapshots
+//! <data>/collections/<uuid>/   one collection's log and snapshots, and graphs, which could be made anew
 //! ```
 //! A directory comes before its entry in the catalogue and goes after it, so whatever a crash interrupts, a directory
 //! without an entry is one that nobody was promised.
@@ -18,6 +18,7 @@ use omendb_metrics::Clock;
 use omendb_storage::{DirectoryEntry, FileSystem, Journal, JournalOptions};
 
 use crate::catalog::Catalog;
+use crate::collection::GRAPH_FILE_PREFIX;
 use crate::{Error, ErrorKind, Uuid};
 
 const COLLECTIONS: &str = "collections";
@@ -83,10 +84,30 @@ impl DataDirectory {
     pub(crate) fn remove_orphans(&self, known: &HashSet<Uuid>) -> Result<u64, Error> {
         let mut removed = 0;
         for id in self.directories()?.into_iter().filter(|id| !known.contains(id)) {
-            Journal::destroy(&*self.fs, &self.collection(id))?;
+            self.destroy_collection(id)?;
             removed += 1;
         }
         Ok(removed)
+    }
+
+    /// Removes a collection's files and its directory.
+    pub(crate) fn destroy_collection(&self, id: Uuid) -> Result<(), Error> {
+        let directory = self.collection(id);
+        let entries = match self.fs.list(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(refused("list", &directory, &error)),
+        };
+        let graphs = entries
+            .iter()
+            .filter(|entry| entry.name.starts_with(GRAPH_FILE_PREFIX));
+        for entry in graphs {
+            let path = directory.join(&entry.name);
+            self.fs
+                .remove_file(&path)
+                .map_err(|error| refused("remove", &path, &error))?;
+        }
+        Ok(Journal::destroy(&*self.fs, &directory)?)
     }
 
     /// The ids that have a directory. Whatever else is there is not ours and left alone.

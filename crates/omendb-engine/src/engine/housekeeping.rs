@@ -1,4 +1,5 @@
-//! What happens by itself: windows turn, sparse chunks are compacted, indexes follow, long logs become snapshots.
+//! What happens by itself: windows turn, sparse chunks are compacted, indexes and graphs follow, long logs become
+//! snapshots.
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -25,12 +26,13 @@ impl Housekeeping {
             stops: Vec::new(),
             threads: Vec::new(),
         };
-        // Snapshots and indexes may take long, so they have threads of their own and keep no window from turning.
+        // Snapshots, indexes and graphs may take long, so they have threads of their own and keep no window from turning.
         housekeeping.repeat("housekeeping", engine, |engine| {
             engine.turn_windows();
             engine.compact();
         })?;
         housekeeping.repeat("indexes", engine, Engine::build_indexes)?;
+        housekeeping.repeat("graphs", engine, Engine::build_graphs)?;
         housekeeping.repeat("snapshots", engine, Engine::write_snapshots)?;
         Ok(housekeeping)
     }
@@ -73,6 +75,7 @@ impl Engine {
         self.turn_windows();
         self.compact();
         self.build_indexes();
+        self.build_graphs();
         self.write_snapshots();
     }
 
@@ -101,6 +104,13 @@ impl Engine {
         self.collections()
             .iter()
             .for_each(|collection| collection.build_indexes());
+    }
+
+    fn build_graphs(&self) {
+        let threads = self.options.graph_threads;
+        self.collections()
+            .iter()
+            .for_each(|collection| collection.build_graphs(threads));
     }
 
     fn write_snapshots(&self) {

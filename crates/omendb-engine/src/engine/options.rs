@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
 use omendb_metrics::Clock;
 use omendb_storage::{FileSystem, RealFs};
@@ -24,6 +25,8 @@ pub struct EngineOptions {
     pub commit_threads: usize,
     /// A collection's log is replaced by a snapshot when it has more bytes than this, and than its last snapshot.
     pub snapshot_log_bytes: u64,
+    /// Threads that build a graph.
+    pub graph_threads: usize,
     /// CPU seconds per second that the recall probe may take; zero turns it off.
     pub recall_cpu_share: f64,
     /// Most collections with metric series of their own; the rest share one.
@@ -44,6 +47,7 @@ impl EngineOptions {
             seed,
             commit_threads: 4,
             snapshot_log_bytes: 64 << 20,
+            graph_threads: thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),
             recall_cpu_share: 0.003,
             max_series: limits::DEFAULT_MAX_SERIES,
             has_housekeeping: true,

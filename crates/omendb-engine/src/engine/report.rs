@@ -80,6 +80,9 @@ fn collect_series(series: &CollectionSeries, now: Timestamp, out: &mut Writer<'_
     });
 }
 
+/// What a query reads to find its hits.
+const INDEX: [Component; 3] = [Component::Vectors, Component::Graph, Component::Ids];
+
 fn figures_of(shared: &Shared, now: Timestamp) -> CollectionFigures {
     let (ledger, state) = (&shared.ledger, shared.published());
     let mut components = Family::<Component, GaugeValue>::default();
@@ -100,8 +103,13 @@ fn figures_of(shared: &Shared, now: Timestamp) -> CollectionFigures {
         memory: ledger.total().into(),
         memory_peak: ledger.peak().into(),
         components,
-        index_size: (ledger.component(Component::Vectors) + ledger.component(Component::Ids)).into(),
+        index_size: INDEX
+            .iter()
+            .map(|&part| ledger.component(part))
+            .sum::<u64>()
+            .into(),
         vectors: state.vectors.into(),
+        graph_vectors: shared.graph_vectors(&state).into(),
         tombstones: state.tombstones.into(),
         log_bytes: shared.log_bytes().into(),
         accuracy: mean.into(),

@@ -5,14 +5,16 @@
 //! points are tested first and only those that pass are compared. Afterwards all are compared, and only those that
 //! would enter are tested. Points that an index rules out are neither.
 
+use std::sync::Arc;
+
 use omendb_metrics::Clock;
 
+use crate::SearchStats;
 use crate::filter::{Filter, Subject};
 use crate::payload_index::Selection;
 use crate::search::scan::{Comparison, Scratch, may_enter};
-use crate::search::top_k::{Candidate, TopK};
+use crate::search::top_k::TopK;
 use crate::state::{Chunk, SlotBits, State};
-use crate::{Plan, SearchStats};
 
 /// Above this share of points whose rank lets them enter, testing first is cheaper: what it saves is a distance per
 /// point, what it costs is a test, several times as long, of each point that would not enter.
@@ -21,21 +23,12 @@ const ENTERING_SHARE: f64 = 0.75;
 /// chunk in one run is quicker.
 const SPARSE_ROWS: usize = 8;
 
-/// What is searched for.
-pub(crate) struct Question<'a> {
-    pub(crate) filter: &'a Filter,
-    /// What indexes can tell.
-    pub(crate) selection: Option<Selection<'a>>,
-    /// Candidates to find.
-    pub(crate) k: usize,
-}
-
 /// What a filtered search works with.
 pub(crate) struct FilteredScan<'a> {
     clock: &'a Clock,
     state: &'a State,
-    comparison: Comparison<'a>,
-    scratch: Scratch<'a>,
+    comparison: &'a Comparison<'a>,
+    scratch: &'a mut Scratch<'a>,
     stats: &'a mut SearchStats,
 }
 
@@ -57,8 +50,8 @@ impl<'a> FilteredScan<'a> {
     pub(crate) fn new(
         clock: &'a Clock,
         state: &'a State,
-        comparison: Comparison<'a>,
-        (scratch, stats): (Scratch<'a>, &'a mut SearchStats),
+        comparison: &'a Comparison<'a>,
+        (scratch, stats): (&'a mut Scratch<'a>, &'a mut SearchStats),
     ) -> Self {
         scratch.ranks.resize(state.layout.chunk_slots, 0.0);
         scratch.dots.resize(state.layout.chunk_slots, 0);
@@ -71,24 +64,16 @@ impl<'a> FilteredScan<'a> {
         }
     }
 
-    /// The best points that pass, best first.
-    pub(crate) fn run(mut self, question: Question<'_>) -> Vec<Candidate> {
-        let Question {
-            filter,
-            mut selection,
-            k,
-        } = question;
-        self.stats.plan = match &selection {
-            Some(selection) => {
-                self.stats.filter_estimated = selection.estimate;
-                Plan::IndexedScan
-            }
-            None => Plan::FilteredScan,
-        };
+    /// Offers the points of some chunks that pass to `top`. The selection is what indexes can tell.
+    pub(crate) fn run<'c>(
+        mut self,
+        chunks: impl Iterator<Item = (usize, &'c Arc<Chunk>)>,
+        (filter, mut selection): (&Filter, Option<&mut Selection<'_>>),
+        top: &mut TopK,
+    ) {
         let state = self.state;
-        let mut top = TopK::new(k, usize::try_from(state.ids.len()).unwrap_or(usize::MAX));
         let mut entering = Entering::default();
-        for (number, chunk) in state.chunks() {
+        for (number, chunk) in chunks {
             let mut candidates = self.candidates(number, chunk);
             if let Some(selection) = &mut selection {
                 candidates = selection.narrow(number, chunk, candidates);
@@ -113,8 +98,6 @@ impl<'a> FilteredScan<'a> {
                 top.offer(rank, chunk.id(position), state.layout.slot(number, position));
             }
         }
-        self.stats.heap_pushes += top.pushes();
-        top.into_sorted()
     }
 
     /// The points of a chunk that have the vector, but for those that the search starts from.

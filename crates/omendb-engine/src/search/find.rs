@@ -7,16 +7,15 @@ use omendb_distance::Distance;
 use omendb_metrics::Timestamp;
 
 use crate::filter::{Condition, Filter, Subject as Tested};
+use crate::graph::Graphs;
 use crate::payload_index::{Indexes, Selection};
 use crate::search::diverse::diversify;
-use crate::search::filtered::{FilteredScan, Question};
 use crate::search::fusion::fuse;
 use crate::search::objective::{Examples, Formula, Objective};
 use crate::search::order::OrderValue;
 use crate::search::request::{Diverse, Fusion, Prefetch, Query};
-use crate::search::scan::{Comparison, Scratch, Target, scan};
 use crate::search::top_k::{Candidate, TopK};
-use crate::search::{Searcher, check_depth};
+use crate::search::{Searcher, check_depth, check_ef};
 use crate::state::State;
 use crate::{CollectionConfig, Error, Plan, PointId, SearchStats, limits};
 
@@ -26,6 +25,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) config: &'a CollectionConfig,
     pub(crate) state: &'a State,
     pub(crate) indexes: &'a Indexes,
+    pub(crate) graphs: &'a Graphs,
 }
 
 /// A point with its score in the user's terms.
@@ -45,6 +45,8 @@ pub(crate) struct Level<'a> {
     pub(crate) query: &'a Query,
     /// Hits to find.
     pub(crate) depth: usize,
+    pub(crate) exact: bool,
+    pub(crate) ef: Option<usize>,
     pub(crate) score_threshold: Option<f32>,
     /// Its own filter and those of the queries that it is in front of.
     pub(crate) filter: Option<Arc<Filter>>,
@@ -59,6 +61,7 @@ pub(crate) fn check_prefetches(query: &Query, prefetch: &[Prefetch]) -> Result<u
     let mut count = prefetch.len();
     for inner in prefetch {
         check_depth(inner.limit, 0)?;
+        check_ef(inner.ef)?;
         inner.filter.as_deref().map_or(Ok(()), Filter::check)?;
         count += check_prefetches(&inner.query, &inner.prefetch)?;
     }
@@ -104,6 +107,8 @@ impl Searcher {
                 using: &prefetch.using,
                 query: &prefetch.query,
                 depth: prefetch.limit,
+                exact: prefetch.exact,
+                ef: prefetch.ef,
                 score_threshold: prefetch.score_threshold,
                 filter: both(level.filter.as_ref(), prefetch.filter.as_ref()),
                 prefetch: &prefetch.prefetch,
@@ -132,6 +137,7 @@ impl Searcher {
             config,
             state,
             indexes: _,
+            graphs: _,
         } = subject;
         if let Some(found) = self.unranked(subject, level, slots, (begun, stats))? {
             return Ok(found);
@@ -159,6 +165,8 @@ impl Searcher {
             objective: &objective,
             excluded: &excluded,
             depth,
+            exact: level.exact,
+            ef: level.ef,
         };
         let filter = level.filter.as_deref().filter(|filter| !filter.is_empty());
         let candidates = match slots {
@@ -182,39 +190,6 @@ impl Searcher {
         Ok(found)
     }
 
-    fn rank_nearest(
-        &mut self,
-        Subject {
-            config: _,
-            state,
-            indexes,
-        }: Subject<'_>,
-        ranking: &Ranking<'_>,
-        filter: Option<&Filter>,
-        stats: &mut SearchStats,
-    ) -> Vec<Candidate> {
-        let target = Target {
-            column: ranking.column,
-            distance: ranking.objective.distance,
-            query: &ranking.objective.vectors[0],
-            excluded: ranking.excluded,
-        };
-        let (ranks, dots) = (&mut self.scores, &mut self.dots);
-        let work = (Scratch { ranks, dots }, stats);
-        match filter {
-            None => scan(self.kernels, state, &target, ranking.depth, work),
-            Some(filter) => {
-                let question = Question {
-                    filter,
-                    selection: Selection::of(indexes, filter, state),
-                    k: ranking.depth,
-                };
-                let comparison = Comparison::new(self.kernels, state, &target, ranking.depth);
-                FilteredScan::new(&self.clock, state, comparison, work).run(question)
-            }
-        }
-    }
-
     /// Ranks every point by several vectors: each row that passes is compared with all of them while it is close.
     fn rank_all(
         &mut self,
@@ -222,6 +197,7 @@ impl Searcher {
             config: _,
             state,
             indexes,
+            graphs: _,
         }: Subject<'_>,
         ranking: &Ranking<'_>,
         filter: Option<&Filter>,
@@ -293,11 +269,14 @@ impl Searcher {
 }
 
 /// What points are ranked by.
-struct Ranking<'a> {
-    column: usize,
-    objective: &'a Objective,
-    excluded: &'a [u32],
-    depth: usize,
+pub(super) struct Ranking<'a> {
+    pub(super) column: usize,
+    pub(super) objective: &'a Objective,
+    pub(super) excluded: &'a [u32],
+    pub(super) depth: usize,
+    /// See [`SearchRequest`](crate::SearchRequest).
+    pub(super) exact: bool,
+    pub(super) ef: Option<usize>,
 }
 
 /// How many points a diverse query chooses from.

@@ -13,7 +13,7 @@ use crate::payload::{PayloadPath, ValueRef};
 use crate::projection::Projection;
 use crate::search::find::{Found, Level, Subject, both, check_prefetches};
 use crate::search::request::{Hit, Prefetch, Query, SearchRequest};
-use crate::search::{Searcher, hit};
+use crate::search::{Searcher, check_ef, hit};
 use crate::state::State;
 use crate::{Error, PointId, SearchStats, Uuid, limits};
 
@@ -105,6 +105,7 @@ impl Searcher {
         let mut rounds = Rounds::new(subject.state, request)?;
         let prefetch = widened(&search.prefetch, *group_size);
         search.filter.as_deref().map_or(Ok(()), Filter::check)?;
+        check_ef(search.ef)?;
         check_prefetches(&search.query, &prefetch)?;
         let projection = Projection::new(subject.config, &search.with_payload, &search.with_vector)?;
         let mut gathered = Gathered::new(search.limit, *group_size);
@@ -113,6 +114,8 @@ impl Searcher {
                 using: &search.using,
                 query: &search.query,
                 depth: rounds.depth,
+                exact: search.exact,
+                ef: search.ef,
                 score_threshold: search.score_threshold,
                 filter: both(search.filter.as_ref(), gathered.missing(group_by).as_ref()),
                 prefetch: &prefetch,

@@ -14,6 +14,7 @@ pub(crate) fn for_each_passing<'a>(
         config: _,
         state,
         indexes,
+        graphs: _,
     }: Subject<'a>,
     filter: Option<&Filter>,
     (clock, stats): (&Clock, &mut SearchStats),

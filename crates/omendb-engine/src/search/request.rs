@@ -23,9 +23,10 @@ pub struct SearchRequest {
     pub with_payload: PayloadSelector,
     /// Which of each hit's vectors to return.
     pub with_vector: VectorSelector,
-    /// Asks for an exact search even where an index would answer. Every search is exact so far.
+    /// Asks for an exact search even where a graph would answer.
     pub exact: bool,
-    /// How many candidates a graph search keeps; without effect on an exact search.
+    /// How many candidates a search through a graph keeps: more find more of the nearest points and take longer.
+    /// [`DEFAULT_EF`](crate::limits::DEFAULT_EF) unless given, and never fewer than hits are wanted.
     pub ef: Option<usize>,
     /// Only points that pass this are hits.
     pub filter: Option<Arc<Filter>>,
@@ -45,6 +46,10 @@ pub struct Prefetch {
     pub limit: usize,
     /// As for [`SearchRequest::score_threshold`].
     pub score_threshold: Option<f32>,
+    /// As for [`SearchRequest::exact`].
+    pub exact: bool,
+    /// As for [`SearchRequest::ef`].
+    pub ef: Option<usize>,
     /// Only points that pass this are passed on.
     pub filter: Option<Arc<Filter>>,
     /// Searches in front of this one.

@@ -3,12 +3,14 @@
 //! Where rows are coded, the codes are compared first and only rows that may still win are scored in full: the answer
 //! is the same, from a quarter of the bytes.
 
+use std::sync::Arc;
+
 use omendb_distance::{Distance, Kernels};
 
 use crate::SearchStats;
 use crate::search::screen::Screen;
-use crate::search::top_k::{Candidate, TopK};
-use crate::state::{Codes, Rows, State};
+use crate::search::top_k::TopK;
+use crate::state::{Chunk, Codes, Rows, State};
 
 /// A first pass over codes is made if there are this many points to one hit: with fewer, too many rows get past it.
 /// Rows that enter the top k while it fills are scored in any case, about `k * ln(points / k)` of them.
@@ -32,20 +34,17 @@ pub(crate) struct Scratch<'a> {
     pub(crate) dots: &'a mut Vec<i32>,
 }
 
-/// The best `k` points of `state`, best first.
-pub(crate) fn scan(
-    kernels: &Kernels,
-    state: &State,
-    target: &Target<'_>,
-    k: usize,
-    (scratch, stats): (Scratch<'_>, &mut SearchStats),
-) -> Vec<Candidate> {
-    let layout = &state.layout;
-    let comparison = Comparison::new(kernels, state, target, k);
-    let mut top = TopK::new(k, usize::try_from(state.ids.len()).unwrap_or(usize::MAX));
+/// Offers the points of some chunks to `top`.
+pub(crate) fn scan<'a>(
+    (state, comparison): (&State, &Comparison<'_>),
+    chunks: impl Iterator<Item = (usize, &'a Arc<Chunk>)>,
+    top: &mut TopK,
+    (scratch, stats): (&mut Scratch<'_>, &mut SearchStats),
+) {
+    let (layout, target) = (&state.layout, comparison.target);
     scratch.ranks.resize(layout.chunk_slots, 0.0);
     scratch.dots.resize(layout.chunk_slots, 0);
-    for (number, chunk) in state.chunks() {
+    for (number, chunk) in chunks {
         let rows = chunk.column(target.column);
         let candidates = chunk.alive.and(&rows.present);
         if candidates.is_empty() {
@@ -72,8 +71,6 @@ pub(crate) fn scan(
             }
         }
     }
-    stats.heap_pushes += top.pushes();
-    top.into_sorted()
 }
 
 /// NaN has to pass: it ranks last, it is not left out; and a bound that is NaN bounds nothing.
@@ -87,14 +84,14 @@ pub(crate) fn may_enter(rank: f32, bound: f32) -> bool {
 
 /// How rows are compared with the query.
 pub(crate) struct Comparison<'a> {
-    kernels: &'a Kernels,
+    pub(crate) kernels: &'static Kernels,
     pub(crate) target: &'a Target<'a>,
     screen: Option<Screen>,
 }
 
 impl<'a> Comparison<'a> {
     /// A comparison that finds the best `k` of a state.
-    pub(crate) fn new(kernels: &'a Kernels, state: &State, target: &'a Target<'a>, k: usize) -> Self {
+    pub(crate) fn new(kernels: &'static Kernels, state: &State, target: &'a Target<'a>, k: usize) -> Self {
         let points = usize::try_from(state.ids.len()).unwrap_or(usize::MAX);
         let is_screened = state.layout.columns[target.column].is_coded && points / POINTS_PER_HIT >= k;
         let screen = is_screened
@@ -104,6 +101,19 @@ impl<'a> Comparison<'a> {
             kernels,
             target,
             screen,
+        }
+    }
+
+    /// The query in codes, if it is compared by them first.
+    pub(crate) fn screen(&self) -> Option<&Screen> {
+        self.screen.as_ref()
+    }
+
+    /// What one row may reach at best; infinite if nothing is known.
+    pub(crate) fn bound(&self, rows: &Rows, position: usize) -> f32 {
+        match (&self.screen, rows.codes()) {
+            (Some(screen), Some(codes)) => screen.rank(self.kernels, codes, position),
+            (Some(_) | None, _) => f32::INFINITY,
         }
     }
 
@@ -127,6 +137,25 @@ impl<'a> Comparison<'a> {
         stats.bytes_touched += count * size_of_val(self.target.query) as u64;
         stats.elements_in_full_vectors += count * self.kernels.elements_in_full_vectors(dimension) as u64;
         false
+    }
+
+    /// Counts rows that a walk compared by itself.
+    pub(crate) fn count_walked(&self, rows: u64, stats: &mut SearchStats) {
+        let dimension = self.target.query.len();
+        let (bytes, full) = match self.screen {
+            Some(_) => {
+                let full = self.kernels.i8_elements_in_full_vectors(dimension);
+                (Codes::row_bytes(dimension), full)
+            }
+            None => {
+                let full = self.kernels.elements_in_full_vectors(dimension);
+                (size_of_val(self.target.query), full)
+            }
+        };
+        stats.distance_computations += rows;
+        stats.elements += rows * dimension as u64;
+        stats.elements_in_full_vectors += rows * full as u64;
+        stats.bytes_touched += rows * bytes as u64;
     }
 
     /// The rank of one row: the bits that [`ranks`](Self::ranks) gives without codes, since a kernel's result does not

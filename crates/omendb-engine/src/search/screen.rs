@@ -64,25 +64,57 @@ impl Screen {
         }
     }
 
+    /// The query's codes.
+    pub(crate) fn codes(&self) -> &[i8] {
+        &self.codes
+    }
+
+    /// What is known of them.
+    pub(crate) fn certificate(&self) -> Certificate {
+        self.certificate
+    }
+
+    /// [`ranks`](Self::ranks) of one row.
+    pub(crate) fn rank(&self, kernels: &Kernels, rows: &Codes, position: usize) -> f32 {
+        let (codes, certificate) = rows.row(position);
+        let dot = kernels.dot_i8(&self.codes, codes);
+        match self.distance {
+            Distance::Cosine | Distance::Dot => self.highest_product(dot, certificate),
+            Distance::Euclid | Distance::Manhattan => self.lowest_distance(dot, certificate),
+        }
+    }
+
     fn highest_products(&self, rows: &Codes, dots: &[i32], optimistic: &mut [f32]) {
         let (scales, norms, errors) = rows.certificates();
         for (row, rank) in optimistic.iter_mut().enumerate() {
-            let product = dots[row] as f32 * (self.certificate.scale * scales[row]);
-            *rank = product + (self.per_norm * norms[row] + self.per_error * errors[row]);
+            let (scale, norm, error) = (scales[row], norms[row], errors[row]);
+            *rank = self.highest_product(dots[row], Certificate { scale, norm, error });
         }
+    }
+
+    #[inline]
+    fn highest_product(&self, dot: i32, row: Certificate) -> f32 {
+        let product = dot as f32 * (self.certificate.scale * row.scale);
+        product + (self.per_norm * row.norm + self.per_error * row.error)
     }
 
     fn lowest_distances(&self, rows: &Codes, dots: &[i32], optimistic: &mut [f32]) {
         let (scales, norms, errors) = rows.certificates();
-        let Certificate { scale, norm, error } = self.certificate;
         for (row, rank) in optimistic.iter_mut().enumerate() {
-            let product = dots[row] as f32 * (scale * scales[row]);
-            let squares = norm * norm + norms[row] * norms[row];
-            let least_square = squares - 2.0 * product - self.distance_slack * squares;
-            // Of a negative number the root is NaN and the greater of that and zero is zero.
-            let least = (least_square.sqrt() - (error + errors[row])).max(0.0);
-            *rank = -(least * least) * (1.0 - self.distance_slack);
+            let (scale, norm, error) = (scales[row], norms[row], errors[row]);
+            *rank = self.lowest_distance(dots[row], Certificate { scale, norm, error });
         }
+    }
+
+    #[inline]
+    fn lowest_distance(&self, dot: i32, row: Certificate) -> f32 {
+        let Certificate { scale, norm, error } = self.certificate;
+        let product = dot as f32 * (scale * row.scale);
+        let squares = norm * norm + row.norm * row.norm;
+        let least_square = squares - 2.0 * product - self.distance_slack * squares;
+        // Of a negative number the root is NaN and the greater of that and zero is zero.
+        let least = (least_square.sqrt() - (error + row.error)).max(0.0);
+        -(least * least) * (1.0 - self.distance_slack)
     }
 }
 

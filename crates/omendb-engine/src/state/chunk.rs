@@ -154,6 +154,11 @@ impl Chunk {
         &self.columns[column]
     }
 
+    /// A column that others may keep beyond the chunk.
+    pub(crate) fn shared_column(&self, column: usize) -> &Arc<Rows> {
+        &self.columns[column]
+    }
+
     pub(crate) fn sparse(&self, column: usize) -> &Arc<SparseRows> {
         &self.sparse[column]
     }

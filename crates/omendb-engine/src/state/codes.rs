@@ -83,6 +83,23 @@ impl Codes {
         self.errors.push(error);
     }
 
+    /// One row's codes and what is known of them.
+    #[inline]
+    pub(crate) fn row(&self, position: usize) -> (&[i8], Certificate) {
+        let codes = &self.codes[position * self.dimension..][..self.dimension];
+        let certificate = Certificate {
+            scale: self.scales[position],
+            norm: self.norms[position],
+            error: self.errors[position],
+        };
+        (codes, certificate)
+    }
+
+    /// Whether every row could be coded.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.errors.iter().all(|error| error.is_finite())
+    }
+
     /// All codes, row after row.
     pub(crate) fn codes(&self) -> &[i8] {
         &self.codes

@@ -261,6 +261,9 @@ impl Store {
         };
         let chunk = place.get_or_insert_with(|| Arc::new(Chunk::new(layout, ledger)));
         let position = Arc::make_mut(chunk).push_entry(id, payload);
+        if position == 0 || position + 1 == layout.chunk_slots {
+            self.state.shape = Arc::default();
+        }
         layout.slot(number, position)
     }
 
@@ -338,6 +341,7 @@ impl Store {
             && let Some(chunk) = place.take()
         {
             chunk.retire();
+            self.state.shape = Arc::default();
             self.vacant.push(number);
         }
     }

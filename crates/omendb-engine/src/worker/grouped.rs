@@ -29,11 +29,13 @@ fn on_snapshot<T>(
     collection: &Collection,
     search: impl FnOnce(Subject<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let (state, indexes) = (collection.snapshot()?, collection.shared().indexes());
+    let (state, shared) = (collection.snapshot()?, collection.shared());
+    let (indexes, graphs) = (shared.indexes(), shared.graphs());
     let config = collection.config();
     search(Subject {
         config: &config,
         state: &state,
         indexes: &indexes,
+        graphs: &graphs,
     })
 }

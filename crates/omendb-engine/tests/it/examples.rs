@@ -146,6 +146,8 @@ fn a_query_behind_a_prefetch_ranks_what_that_found() {
     };
     let behind = SearchRequest {
         prefetch: vec![Prefetch {
+            exact: false,
+            ef: None,
             using: String::new(),
             query: Query::Nearest(first.into()),
             limit: 50,
@@ -176,6 +178,8 @@ fn batches_examples_and_prefetches_have_their_limits() {
     assert!(error.message().contains("1025 examples"), "{error}");
 
     let listed = Prefetch {
+        exact: false,
+        ef: None,
         using: String::new(),
         query: Query::Listed,
         limit: 1,

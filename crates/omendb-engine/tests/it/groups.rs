@@ -151,6 +151,8 @@ fn prefetches_find_enough_for_each_group() {
     let mut worker = engine.worker();
     let vector = random_vector(&mut rng, DIMENSION);
     let prefetch = |limit| Prefetch {
+        exact: false,
+        ef: None,
         using: String::new(),
         query: Query::Nearest(vector.clone().into()),
         limit,

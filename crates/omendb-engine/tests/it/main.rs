@@ -24,6 +24,8 @@ mod faults;
 mod filters;
 /// What the others share: engines, points, models.
 mod fixtures;
+/// Graphs: near answers from few comparisons, whatever is written, and after a restart without building again.
+mod graph;
 /// Hits in groups, against a ranking read to its end.
 mod groups;
 /// What a collection is charged for, and that it gets it back.

@@ -11,7 +11,7 @@ use omendb_engine::{
 };
 use omendb_sim::{Rng, SimFs};
 
-use crate::fixtures::{Scrape, ids, open_with, options, point, random_vector, with_main};
+use crate::fixtures::{Scrape, ids, open, open_with, options, point, random_vector, with_main};
 
 const DIMENSION: usize = 8;
 
@@ -299,7 +299,12 @@ fn texts_are_matched_by_words_from_the_moment_their_key_has_a_text_index() {
 
 #[test]
 fn an_index_leaves_little_to_look_at_and_says_so() {
-    let (_fs, engine, collection) = with_main(1, Distance::Euclid);
+    let engine = open(&SimFs::new(1));
+    let config = CollectionConfig {
+        graph_threshold_kb: Some(0),
+        ..CollectionConfig::unnamed(1, Distance::Euclid)
+    };
+    let collection = engine.create_collection("main", config).unwrap();
     // More than one region.
     let count = 70_000;
     let numbered = |id: u64| {

@@ -205,6 +205,8 @@ fn samples_favour_no_point_and_no_place() {
     let prefetched = SearchRequest {
         filter: None,
         prefetch: vec![Prefetch {
+            exact: false,
+            ef: None,
             using: String::new(),
             query: Query::Listed,
             limit: 200,

@@ -191,12 +191,14 @@ fn prefetches(OneOrMany(bodies): OneOrMany<PrefetchBody<'_>>) -> Result<Vec<Pref
 
 fn prefetch(body: PrefetchBody<'_>) -> Result<Prefetch, ApiError> {
     refuse(&[("prefetch.lookup_from", body.lookup_from)])?;
-    let _ = search_params(body.params)?;
+    let (exact, ef) = search_params(body.params)?;
     Ok(Prefetch {
         using: body.using.unwrap_or_else(|| UNNAMED.to_owned()),
         query: checked_query(body.query)?,
         limit: parse::at_least_one("prefetch.limit", body.limit.unwrap_or(DEFAULT_LIMIT))?,
         score_threshold: body.score_threshold.map(|Component(score)| score),
+        exact,
+        ef,
         filter: filter::filter(body.filter)?,
         prefetch: prefetches(body.prefetch)?,
     })
@@ -303,6 +305,8 @@ mod tests {
     #[test]
     fn prefetches_stand_in_front_of_a_query() {
         let inner = |query, limit| Prefetch {
+            exact: false,
+            ef: None,
             using: UNNAMED.to_owned(),
             query,
             limit,
@@ -319,14 +323,19 @@ mod tests {
             r#"{"query":[1],"prefetch":{"query":[1],"limit":3}}"#,
             Ok(one(inner(nearest.clone(), 3))),
         );
+        let exact = Prefetch {
+            exact: true,
+            ef: Some(64),
+            ..inner(nearest.clone(), DEFAULT_LIMIT)
+        };
         let nested = Prefetch {
             score_threshold: Some(0.5),
-            prefetch: vec![inner(Query::Listed, 7), inner(nearest.clone(), DEFAULT_LIMIT)],
+            prefetch: vec![inner(Query::Listed, 7), exact],
             ..inner(nearest, 4)
         };
         check(
             r#"{"query":[1],"prefetch":[{"query":[1],"limit":4,"score_threshold":0.5,
-                "prefetch":[{"limit":7},{"query":[1],"params":{"exact":true}}]}]}"#,
+                "prefetch":[{"limit":7},{"query":[1],"params":{"exact":true,"hnsw_ef":64}}]}]}"#,
             Ok(one(nested)),
         );
     }

@@ -1,0 +1,174 @@
+//! Best-first search: from the entry to ever nearer nodes, until none of those seen leads nearer.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::graph::{Graph, Near, Origin};
+
+/// What a walk may cost and did cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Steps {
+    /// Nodes whose links were followed.
+    pub(crate) hops: u64,
+    /// Nodes whose distance was computed.
+    pub(crate) distances: u64,
+}
+
+/// What a walk is after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Aim {
+    /// How many nodes to find.
+    pub(crate) ef: usize,
+    /// Distances after which it is given up.
+    pub(crate) most_distances: u64,
+    /// Whether nodes with the same vector as another are found too.
+    pub(crate) with_copies: bool,
+}
+
+impl Aim {
+    /// So many nodes, at any cost; of those with the same vector the first alone.
+    pub(crate) fn first(ef: usize) -> Self {
+        Self {
+            ef,
+            most_distances: u64::MAX,
+            with_copies: false,
+        }
+    }
+}
+
+/// The room of one walk, kept for the next.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    /// One bit per slot: nodes that were seen.
+    seen: Vec<u64>,
+    frontier: BinaryHeap<Reverse<Near>>,
+    best: BinaryHeap<Near>,
+    fresh: Vec<u32>,
+}
+
+impl Walk {
+    /// Finds the nearest nodes that `accepts` says yes to; it is asked once for each that would be among them. The walk
+    /// goes through the others too. False if it was given up.
+    pub(crate) fn run(
+        &mut self,
+        (graph, origin): (&Graph, &Origin<'_>),
+        aim: Aim,
+        steps: &mut Steps,
+        mut accepts: impl FnMut(Near) -> bool,
+    ) -> bool {
+        self.reset(graph);
+        let Some(entry) = graph.entry() else {
+            return true;
+        };
+        self.fresh.push(entry);
+        self.see(entry);
+        let most_distances = steps.distances.saturating_add(aim.most_distances);
+        loop {
+            self.enter((graph, origin), aim, steps, &mut accepts);
+            if steps.distances > most_distances {
+                return false;
+            }
+            let Some(Reverse(next)) = self.frontier.pop() else {
+                return true;
+            };
+            if next.distance > self.bound(aim.ef) {
+                return true;
+            }
+            steps.hops += 1;
+            if let Some((block, position)) = graph.locate(next.node) {
+                for link in block.links(position) {
+                    if let Some((block, position)) = graph.locate(link)
+                        && self.see(link)
+                    {
+                        origin.expect(block, position);
+                        self.fresh.push(link);
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many nodes the walk found.
+    pub(crate) fn count(&self) -> usize {
+        self.best.len()
+    }
+
+    /// What the walk found, nearest first.
+    pub(crate) fn found(&mut self) -> impl Iterator<Item = Near> {
+        std::mem::take(&mut self.best).into_sorted_vec().into_iter()
+    }
+
+    fn reset(&mut self, graph: &Graph) {
+        self.seen.clear();
+        self.seen.resize(graph.slots().div_ceil(64), 0);
+        self.frontier.clear();
+        self.best.clear();
+        self.fresh.clear();
+    }
+
+    /// Measures the nodes just reached and keeps those that may lead nearer.
+    fn enter(
+        &mut self,
+        (graph, origin): (&Graph, &Origin<'_>),
+        aim: Aim,
+        steps: &mut Steps,
+        accepts: &mut impl FnMut(Near) -> bool,
+    ) {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        steps.distances += fresh.len() as u64;
+        for node in fresh.drain(..) {
+            let Some((block, position)) = graph.locate(node) else {
+                continue;
+            };
+            let near = Near::new(origin.distance(block, position), node);
+            if !self.has_room(aim.ef, near) {
+                continue;
+            }
+            self.frontier.push(Reverse(near));
+            self.offer(aim.ef, near, accepts);
+            let mut next = block.copy(position).filter(|_| aim.with_copies);
+            while let Some(node) = next
+                && self.has_room(aim.ef, Near { node: 0, ..near })
+                && steps.distances <= aim.most_distances
+            {
+                // Chains may be long, and asking about each of them is the work of a walk too.
+                steps.distances += 1;
+                self.offer(aim.ef, Near { node, ..near }, accepts);
+                next = graph
+                    .locate(node)
+                    .and_then(|(block, position)| block.copy(position));
+            }
+        }
+        self.fresh = fresh;
+    }
+
+    /// Whether a node would be among the best.
+    fn has_room(&self, ef: usize, near: Near) -> bool {
+        self.best.len() < ef || self.best.peek().is_some_and(|worst| near < *worst)
+    }
+
+    fn offer(&mut self, ef: usize, near: Near, accepts: &mut impl FnMut(Near) -> bool) {
+        if self.has_room(ef, near) && accepts(near) {
+            if self.best.len() >= ef {
+                self.best.pop();
+            }
+            self.best.push(near);
+        }
+    }
+
+    fn bound(&self, ef: usize) -> f32 {
+        if self.best.len() < ef {
+            return f32::INFINITY;
+        }
+        self.best.peek().map_or(f32::NEG_INFINITY, |worst| worst.distance)
+    }
+
+    /// Notes that a node was seen; says whether it was not before.
+    #[inline]
+    fn see(&mut self, node: u32) -> bool {
+        let (word, bit) = (node as usize / 64, 1 << (node % 64));
+        let is_new = self.seen[word] & bit == 0;
+        self.seen[word] |= bit;
+        is_new
+    }
+}

@@ -1,0 +1,220 @@
+//! The points nearest to one vector, by the cheapest way: through the graph, or by a scan of all or of the matches.
+
+use std::sync::Arc;
+
+use crate::filter::{Filter, Subject as Tested};
+use crate::graph::{Aim, Graph, Near, Origin, Steps};
+use crate::payload_index::Selection;
+use crate::search::Searcher;
+use crate::search::cost::{Extent, Passing, walk_allowance};
+use crate::search::coverage::Coverage;
+use crate::search::filtered::FilteredScan;
+use crate::search::find::{Ranking, Subject};
+use crate::search::scan::{Comparison, Scratch, Target, may_enter, scan};
+use crate::search::top_k::{Candidate, TopK};
+use crate::state::{Chunk, State};
+use crate::{Plan, SearchStats, limits};
+
+/// A search for the points nearest to a vector.
+struct Nearest<'a> {
+    searcher: &'a mut Searcher,
+    state: &'a State,
+    comparison: &'a Comparison<'a>,
+    filter: Option<&'a Filter>,
+    selection: Option<Selection<'a>>,
+    top: TopK,
+    stats: &'a mut SearchStats,
+}
+
+impl Searcher {
+    pub(super) fn rank_nearest(
+        &mut self,
+        subject: Subject<'_>,
+        ranking: &Ranking<'_>,
+        filter: Option<&Filter>,
+        stats: &mut SearchStats,
+    ) -> Vec<Candidate> {
+        let Subject {
+            config: _,
+            state,
+            indexes,
+            graphs,
+        } = subject;
+        let target = Target {
+            column: ranking.column,
+            distance: ranking.objective.distance,
+            query: &ranking.objective.vectors[0],
+            excluded: ranking.excluded,
+        };
+        let graph = graphs
+            .get(&state.layout.columns[ranking.column].name)
+            .filter(|_| !ranking.exact);
+        let mut nearest = Nearest {
+            comparison: &Comparison::new(self.kernels, state, &target, ranking.depth),
+            searcher: self,
+            state,
+            filter,
+            selection: filter.and_then(|filter| Selection::of(indexes, filter, state)),
+            top: TopK::new(
+                ranking.depth,
+                usize::try_from(state.ids.len()).unwrap_or(usize::MAX),
+            ),
+            stats,
+        };
+        if !graph.is_some_and(|graph| nearest.by_graph(graph, ranking)) {
+            nearest.by_scan();
+        }
+        nearest.stats.heap_pushes += nearest.top.pushes();
+        nearest.top.into_sorted()
+    }
+}
+
+impl Nearest<'_> {
+    /// Finds the points through a graph, and those that it does not cover beside it; false, with nothing found, where a
+    /// scan is cheaper.
+    fn by_graph(&mut self, graph: &Arc<Graph>, ranking: &Ranking<'_>) -> bool {
+        if ranking.depth == 0 || self.comparison.screen().is_none() && self.is_coded() {
+            return false;
+        }
+        let mut coverage = std::mem::take(&mut self.searcher.coverage);
+        coverage.follow(graph, self.state);
+        let ef = ranking.ef.unwrap_or(limits::DEFAULT_EF).max(ranking.depth);
+        let allowance = walk_allowance(self.extent(&coverage), ef, self.passing());
+        let is_done = allowance.is_some_and(|most| self.walk((graph, &coverage), most, (ef, ranking.depth)));
+        if is_done {
+            let others = coverage.others().iter();
+            let state = self.state;
+            let others = others.filter_map(|&number| Some((number, state.chunk(number)?)));
+            self.scan(others);
+            self.stats.plan = match self.filter {
+                Some(_) => Plan::FilteredGraph,
+                None => Plan::Graph,
+            };
+        }
+        self.searcher.coverage = coverage;
+        is_done
+    }
+
+    fn by_scan(&mut self) {
+        self.stats.plan = match (&self.selection, self.filter) {
+            (Some(_), _) => Plan::IndexedScan,
+            (None, Some(_)) => Plan::FilteredScan,
+            (None, None) => Plan::Exact,
+        };
+        self.scan(self.state.chunks());
+    }
+
+    fn scan<'c>(&mut self, chunks: impl Iterator<Item = (usize, &'c Arc<Chunk>)>) {
+        let searcher = &mut *self.searcher;
+        let mut scratch = Scratch {
+            ranks: &mut searcher.scores,
+            dots: &mut searcher.dots,
+        };
+        match self.filter {
+            None => scan(
+                (self.state, self.comparison),
+                chunks,
+                &mut self.top,
+                (&mut scratch, self.stats),
+            ),
+            Some(filter) => {
+                self.stats.filter_estimated =
+                    self.selection.as_ref().map_or(0, |selection| selection.estimate);
+                let work = (&mut scratch, &mut *self.stats);
+                FilteredScan::new(&searcher.clock, self.state, self.comparison, work).run(
+                    chunks,
+                    (filter, self.selection.as_mut()),
+                    &mut self.top,
+                );
+            }
+        }
+    }
+
+    /// Walks through the graph and offers what it finds; false if it was given up or did not find enough.
+    fn walk(
+        &mut self,
+        (graph, coverage): (&Graph, &Coverage),
+        most_distances: u64,
+        (ef, depth): (usize, usize),
+    ) -> bool {
+        let Target {
+            column: _,
+            distance,
+            query,
+            excluded,
+        } = *self.comparison.target;
+        let origin = Origin::query(self.searcher.kernels, distance, (query, self.comparison.screen()));
+        let mut walk = std::mem::take(&mut self.searcher.walk);
+        let (state, filter, stats) = (self.state, self.filter, &mut *self.stats);
+        let clock = &self.searcher.clock;
+        let mut steps = Steps::default();
+        let aim = Aim {
+            ef,
+            most_distances,
+            with_copies: true,
+        };
+        let is_whole = walk.run((graph, &origin), aim, &mut steps, |near| {
+            let (number, position) = state.layout.locate(near.node);
+            let Some(chunk) = state.chunk(number).filter(|_| coverage.contains(number)) else {
+                return false;
+            };
+            if !chunk.alive.contains(position) || excluded.contains(&near.node) {
+                return false;
+            }
+            filter.is_none_or(|filter| {
+                let begun = clock.now();
+                let passes = Tested::point(&state.layout, chunk, position).passes(filter);
+                stats.filter_ns += clock.now().nanos_since(begun);
+                stats.filter_checked += 1;
+                stats.filter_rejected += u64::from(!passes);
+                passes
+            })
+        });
+        self.note(steps);
+        // If it ended with fewer than are asked for, there are no more, or they are out of its reach.
+        let is_whole = is_whole && walk.count() >= depth;
+        if is_whole {
+            walk.found().for_each(|near| self.offer(near));
+        }
+        self.searcher.walk = walk;
+        is_whole
+    }
+
+    /// Scores a point that a walk found, unless it cannot be among the best.
+    fn offer(&mut self, near: Near) {
+        let Some((chunk, position)) = self.state.locate(near.node) else {
+            return;
+        };
+        let rows = chunk.column(self.comparison.target.column);
+        if may_enter(self.comparison.bound(rows, position), self.top.bound()) {
+            let rank = self.comparison.rescore(rows, position, self.stats);
+            self.top.offer(rank, chunk.id(position), near.node);
+        }
+    }
+
+    fn note(&mut self, Steps { hops, distances }: Steps) {
+        self.stats.hops += hops;
+        self.comparison.count_walked(distances, self.stats);
+    }
+
+    fn is_coded(&self) -> bool {
+        self.state.layout.columns[self.comparison.target.column].is_coded
+    }
+
+    fn extent(&self, coverage: &Coverage) -> Extent {
+        let chunks = self.state.chunk_count() as f64;
+        Extent {
+            points: self.state.ids.len() as f64,
+            chunks,
+            uncovered: (coverage.others().len() * self.state.layout.chunk_slots) as f64,
+        }
+    }
+
+    fn passing(&self) -> Passing {
+        match (self.filter, &self.selection) {
+            (None, _) => Passing::All,
+            (Some(_), Some(selection)) => Passing::Indexed(selection.estimate as f64),
+            (Some(_), None) => Passing::Unknown,
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! Graphs: near answers from few comparisons, whatever is written, and after a restart without building again.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use omendb_engine::filter::{Match, Test};
+use omendb_engine::{
+    Collection, CollectionConfig, Condition, Distance, Engine, Filter, Payload, Plan, Point, PointId,
+    SearchRequest, SearchResponse, Value, Vectors, Worker, WriteBatch,
+};
+use omendb_sim::{Rng, SimFs};
+
+use crate::fixtures::{Scrape, ids, open, point, random_vector};
+
+/// Enough for walks with few candidates to be cheaper than scans.
+const POINTS: u64 = 6_000;
+const K: usize = 10;
+const EF: usize = 40;
+
+/// A collection whose vectors have graphs however few they are.
+fn config(dimension: usize, distance: Distance) -> CollectionConfig {
+    CollectionConfig {
+        graph_threshold_kb: Some(1),
+        ..CollectionConfig::unnamed(dimension, distance)
+    }
+}
+
+fn create(fs: &SimFs, config: CollectionConfig) -> (Arc<Engine>, Arc<Collection>) {
+    let engine = open(fs);
+    let collection = engine.create_collection("main", config).unwrap();
+    (engine, collection)
+}
+
+/// Points about so many middles, as real ones are.
+struct Clusters {
+    middles: Vec<Vec<f32>>,
+    rng: Rng,
+}
+
+impl Clusters {
+    fn new(dimension: usize, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let middles = (0..40).map(|_| random_vector(&mut rng, dimension)).collect();
+        Self { middles, rng }
+    }
+
+    fn vector(&mut self) -> Vec<f32> {
+        let middle = &self.middles[self.rng.bits() as usize % self.middles.len()];
+        let offset = random_vector(&mut self.rng, middle.len());
+        middle
+            .iter()
+            .zip(offset)
+            .map(|(middle, offset)| middle + 0.5 * offset)
+            .collect()
+    }
+
+    /// Points of these numbers; the payload has the number itself and its remainders.
+    fn points(&mut self, numbers: std::ops::Range<u64>) -> Vec<Point> {
+        let fields = |id: u64| {
+            let remainder = |of: i64| Value::Int(id as i64 % of);
+            [
+                ("of2", remainder(2)),
+                ("of10", remainder(10)),
+                ("of100", remainder(100)),
+                ("id", Value::Int(id as i64)),
+            ]
+        };
+        let point = |id: u64| Point {
+            payload: Payload::from_fields(&fields(id)).unwrap(),
+            ..point(id, &self.vector())
+        };
+        numbers.map(point).collect()
+    }
+}
+
+fn fill(collection: &Collection, points: Vec<Point>) {
+    for batch in points.chunks(1_000) {
+        collection.write(WriteBatch::upsert(batch.to_vec())).unwrap();
+    }
+}
+
+fn request(vector: Vec<f32>) -> SearchRequest {
+    SearchRequest {
+        ef: Some(EF),
+        ..SearchRequest::nearest(vector, K)
+    }
+}
+
+fn search(worker: &mut Worker, collection: &Collection, request: &SearchRequest) -> SearchResponse {
+    worker.search(collection, request).unwrap()
+}
+
+fn found(response: &SearchResponse) -> Vec<PointId> {
+    response.hits.iter().map(|hit| hit.id).collect()
+}
+
+/// The share of the exact answers in those found, over some queries; each has to be found as planned.
+fn recall(
+    worker: &mut Worker,
+    collection: &Collection,
+    requests: &[SearchRequest],
+    plan: Option<Plan>,
+) -> f64 {
+    let (mut right, mut all) = (0, 0);
+    for request in requests {
+        let response = search(worker, collection, request);
+        let exact = SearchRequest {
+            exact: true,
+            ..request.clone()
+        };
+        let exact = search(worker, collection, &exact);
+        assert!(!matches!(exact.stats.plan, Plan::Graph | Plan::FilteredGraph));
+        plan.inspect(|plan| assert_eq!(response.stats.plan, *plan, "{:?}", response.stats));
+        let truth: HashSet<_> = found(&exact).into_iter().collect();
+        right += found(&response).iter().filter(|id| truth.contains(*id)).count();
+        all += truth.len();
+        for hit in &response.hits {
+            let same = exact.hits.iter().find(|exact| exact.id == hit.id);
+            same.inspect(|exact| assert_eq!(exact.score.to_bits(), hit.score.to_bits(), "scores are exact"));
+        }
+    }
+    right as f64 / all as f64
+}
+
+fn queries(clusters: &mut Clusters, count: usize) -> Vec<SearchRequest> {
+    (0..count).map(|_| request(clusters.vector())).collect()
+}
+
+fn check_recall(dimension: usize, distance: Distance) {
+    let (engine, collection) = create(&SimFs::new(1), config(dimension, distance));
+    let mut clusters = Clusters::new(dimension, 7);
+    fill(&collection, clusters.points(0..POINTS));
+    let mut worker = engine.worker();
+    let requests = queries(&mut clusters, 50);
+    let before = search(&mut worker, &collection, &requests[0]);
+    assert_eq!(before.stats.plan, Plan::Exact, "nothing is built yet");
+    engine.tick();
+    let info = collection.info();
+    assert!(
+        info.indexed_vectors + 256 > POINTS && info.indexed_vectors <= POINTS,
+        "{info:?}"
+    );
+    let recall = recall(&mut worker, &collection, &requests, Some(Plan::Graph));
+    assert!(
+        recall > 0.95,
+        "{distance:?}, {dimension} elements: recall {recall}"
+    );
+    let stats = search(&mut worker, &collection, &requests[0]).stats;
+    assert!(stats.distance_computations < POINTS / 2, "{stats:?}");
+
+    let scrape = Scrape::of(&engine);
+    assert!(scrape.main("omendb_engine_hops_total") >= stats.hops as f64 && stats.hops > 0);
+    assert_eq!(
+        scrape.main("omendb_engine_graph_vectors"),
+        info.indexed_vectors as f64
+    );
+    assert_eq!(
+        scrape.main("omendb_engine_graph_insertions_total"),
+        info.indexed_vectors as f64
+    );
+    let graph = scrape.value(
+        "omendb_engine_memory_component_bytes",
+        &[("db_id", "main"), ("component", "graph")],
+    );
+    assert!(graph >= (info.indexed_vectors * 32 * 4) as f64, "{graph} bytes");
+    drop(worker);
+    engine.close();
+}
+
+#[test]
+fn near_points_are_found_from_few_comparisons() {
+    for distance in [
+        Distance::Cosine,
+        Distance::Dot,
+        Distance::Euclid,
+        Distance::Manhattan,
+    ] {
+        // Compared as they are, and by codes.
+        check_recall(12, distance);
+        check_recall(64, distance);
+    }
+}
+
+#[test]
+fn what_is_written_is_found_at_once_and_what_is_deleted_is_not() {
+    let (engine, collection) = create(&SimFs::new(1), config(64, Distance::Cosine));
+    let mut clusters = Clusters::new(64, 3);
+    let points = clusters.points(0..POINTS);
+    fill(&collection, points.clone());
+    engine.tick();
+    let mut worker = engine.worker();
+    let requests = queries(&mut clusters, 40);
+    let scrape = Scrape::of(&engine);
+    let repairs = || {
+        scrape.value(
+            "omendb_engine_index_rebalances_total",
+            &[("db_id", "main"), ("kind", "repair")],
+        )
+    };
+    assert_eq!(repairs(), 0.0);
+
+    // Two of three go, the ones between are replaced, and new ones come.
+    collection
+        .write(WriteBatch::delete(ids((0..POINTS).filter(|id| id % 3 == 0))))
+        .unwrap();
+    let moved: Vec<_> = clusters
+        .points(0..POINTS)
+        .into_iter()
+        .skip(1)
+        .step_by(3)
+        .collect();
+    fill(&collection, moved.clone());
+    fill(&collection, clusters.points(POINTS..2 * POINTS));
+    for (pass, is_done) in [("before", false), ("after", true)] {
+        if is_done {
+            // Compaction first, then the graph follows.
+            (0..3).for_each(|_| engine.tick());
+            assert!(repairs() > 0.0);
+        }
+        let recall = recall(&mut worker, &collection, &requests, None);
+        assert!(recall > 0.95, "{pass} the graph followed: recall {recall}");
+        for (point, is_alive) in [(&points[3], false), (&moved[5], true), (&points[8], true)] {
+            let Vectors::Unnamed(vector) = &point.vectors else {
+                panic!("{point:?}");
+            };
+            let hits = found(&search(&mut worker, &collection, &request(vector.clone())));
+            assert_eq!(
+                hits.contains(&point.id),
+                is_alive,
+                "{pass}: {:?} in {hits:?}",
+                point.id
+            );
+        }
+    }
+    let info = collection.info();
+    assert!(info.indexed_vectors + 512 > info.points, "{info:?}");
+    let response = search(&mut worker, &collection, &requests[0]);
+    assert_eq!(response.stats.plan, Plan::Graph);
+}
+
+fn equal(key: &str, value: i64) -> Arc<Filter> {
+    let condition = Condition::Field(key.parse().unwrap(), Test::Match(Match::Integer(value)));
+    Arc::new(Filter {
+        must: vec![condition],
+        ..Filter::default()
+    })
+}
+
+#[test]
+fn filters_of_any_selectivity_keep_the_recall() {
+    let (engine, collection) = create(&SimFs::new(1), config(64, Distance::Euclid));
+    let mut clusters = Clusters::new(64, 5);
+    fill(&collection, clusters.points(0..4 * POINTS));
+    engine.tick();
+    let mut worker = engine.worker();
+    let mut plans = HashSet::new();
+    for (key, value) in [("of2", 1), ("of10", 3), ("of100", 17), ("id", 4_321), ("id", -1)] {
+        let filter = Some(equal(key, value));
+        let requests: Vec<_> = queries(&mut clusters, 20)
+            .into_iter()
+            .map(|request| SearchRequest {
+                filter: filter.clone(),
+                ef: Some(64),
+                ..request
+            })
+            .collect();
+        for request in &requests {
+            plans.insert(search(&mut worker, &collection, request).stats.plan.name());
+        }
+        let expects_some = value >= 0;
+        let recall = recall(&mut worker, &collection, &requests, None);
+        assert!(recall > 0.95 || !expects_some, "{key} = {value}: recall {recall}");
+    }
+    assert_eq!(plans, HashSet::from(["filtered_graph", "filtered_scan"]));
+}
+
+#[test]
+fn copies_of_one_vector_do_not_hide_one_another() {
+    let (engine, collection) = create(&SimFs::new(1), config(64, Distance::Cosine));
+    let mut clusters = Clusters::new(64, 9);
+    let mut points = clusters.points(0..2 * POINTS);
+    let copy = points[0].vectors.clone();
+    points
+        .iter_mut()
+        .take(1_000)
+        .for_each(|point| point.vectors = copy.clone());
+    fill(&collection, points);
+    engine.tick();
+    let mut worker = engine.worker();
+    let Vectors::Unnamed(vector) = copy else {
+        panic!("{copy:?}")
+    };
+    let response = search(&mut worker, &collection, &request(vector.clone()));
+    assert_eq!(response.stats.plan, Plan::Graph);
+    assert!(
+        response.hits.iter().all(|hit| hit.id < PointId::from(1_000)),
+        "{:?}",
+        found(&response)
+    );
+    for id in [0, 500, 999] {
+        let filter = Some(equal("id", id));
+        let one = search(
+            &mut worker,
+            &collection,
+            &SearchRequest {
+                filter,
+                ..request(vector.clone())
+            },
+        );
+        assert_eq!(found(&one), ids([id as u64]));
+    }
+    let recall = recall(
+        &mut worker,
+        &collection,
+        &queries(&mut clusters, 40),
+        Some(Plan::Graph),
+    );
+    assert!(recall > 0.95, "recall of the others {recall}");
+}
+
+#[test]
+fn a_restart_takes_the_graph_up_again() {
+    let fs = SimFs::new(1);
+    let (engine, collection) = create(&fs, config(64, Distance::Cosine));
+    let mut clusters = Clusters::new(64, 11);
+    fill(&collection, clusters.points(0..POINTS));
+    engine.tick();
+    let requests = queries(&mut clusters, 40);
+    // After the file was written: these are inserted again.
+    collection.write(WriteBatch::delete(ids(0..50))).unwrap();
+    fill(&collection, clusters.points(POINTS..POINTS + 100));
+    engine.close();
+
+    let reopen = |fs: &SimFs| {
+        let engine = open(fs);
+        let collection = engine.collection("main").unwrap();
+        let first = search(&mut engine.worker(), &collection, &requests[0]);
+        assert_eq!(first.stats.plan, Plan::Exact, "answers do not wait for the graph");
+        engine.tick();
+        let recall = recall(&mut engine.worker(), &collection, &requests, Some(Plan::Graph));
+        assert!(recall > 0.95, "recall {recall}");
+        let insertions = Scrape::of(&engine).main("omendb_engine_graph_insertions_total");
+        engine.close();
+        insertions
+    };
+    let insertions = reopen(&fs);
+    assert!(
+        insertions < POINTS as f64 / 4.0,
+        "{insertions} of {POINTS} were inserted again"
+    );
+
+    damage_graph(&fs);
+    let insertions = reopen(&fs);
+    assert!(
+        insertions > POINTS as f64 * 0.9,
+        "a damaged file is as good as none: {insertions}"
+    );
+}
+
+/// Flips a byte in the middle of the only graph's file.
+fn damage_graph(fs: &SimFs) {
+    let path = fs
+        .files()
+        .into_iter()
+        .find(|path| path.file_name().is_some_and(|name| name == "graph-0"))
+        .unwrap();
+    fs.rot(&path, 4_000, 0x10);
+}
+
+#[test]
+fn searches_see_whole_batches_while_the_graph_is_built_and_mended() {
+    let (engine, collection) = create(&SimFs::new(1), config(16, Distance::Euclid));
+    let mut clusters = Clusters::new(16, 13);
+    fill(&collection, clusters.points(0..2 * POINTS));
+    engine.tick();
+    let (is_done, walks) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                engine.tick();
+            }
+        });
+        scope.spawn(|| {
+            let (mut worker, mut rng) = (engine.worker(), Rng::new(1));
+            while !is_done.load(Ordering::Relaxed) {
+                let response = search(&mut worker, &collection, &request(random_vector(&mut rng, 16)));
+                assert_eq!(
+                    found(&response).iter().collect::<HashSet<_>>().len(),
+                    K,
+                    "each once"
+                );
+                walks.fetch_add(u64::from(response.stats.plan == Plan::Graph), Ordering::Relaxed);
+            }
+        });
+        for round in 0..200 {
+            let from = round * 150 % (2 * POINTS);
+            fill(&collection, clusters.points(from..from + 300));
+            collection
+                .write(WriteBatch::delete(ids(from..from + 150)))
+                .unwrap();
+            if round > 20 && walks.load(Ordering::Relaxed) > 500 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        is_done.store(true, Ordering::Relaxed);
+    });
+    assert!(walks.into_inner() > 0, "no search went through the graph");
+    (0..3).for_each(|_| engine.tick());
+    let mut worker = engine.worker();
+    let recall = recall(
+        &mut worker,
+        &collection,
+        &queries(&mut clusters, 40),
+        Some(Plan::Graph),
+    );
+    assert!(recall > 0.95, "recall {recall}");
+}
