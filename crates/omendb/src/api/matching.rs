@@ -168,7 +168,7 @@ mod tests {
             r#"{"except":["a","a"]}"#,
             Ok(Match::Except(MatchSet::Keywords(keywords))),
         );
-        check(r#"{"text":"A b"}"#, Ok(Match::text("a B")));
+        check(r#"{"text":"A b"}"#, Ok(Match::text("A b")));
         check(r#"{"text_any":"a b"}"#, Ok(Match::text_any("a b")));
         check(r#"{"phrase":"a b"}"#, Ok(Match::phrase("a b")));
         check(r#"{"prefix":"ab"}"#, Ok(Match::Prefix("ab".to_owned())));
