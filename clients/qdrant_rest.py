@@ -280,6 +280,41 @@ def a_batch_of_queries_is_answered_in_order(both):
 
 
 @flow.step
+def hits_are_grouped_by_a_key(both):
+    def groups(client):
+        query = QUERIES[7].tolist()
+        found = client.query_points_groups(
+            NAMED, query=query, using="text", group_by="color", limit=3, group_size=4
+        )
+        return [(group.id, [(hit.id, hit.payload) for hit in group.hits]) for group in found.groups]
+
+    found = both.same(groups)
+    assert [len(hits) for _, hits in found] == [4, 4, 4], found
+    best = exact.nearest(VECTORS, QUERIES[7], "Cosine", 1)[0][0]
+    assert found[0] == (COLORS[best % 4], found[0][1]) and found[0][1][0][0] == best, found
+
+
+@flow.step
+def points_come_in_order_of_a_payload_key_or_of_none(both):
+    both.change(
+        lambda client: client.create_payload_index(
+            NAMED, field_name="number", field_schema=models.PayloadSchemaType.INTEGER
+        )
+    )
+    order = models.OrderBy(key="number", direction=models.Direction.DESC, start_from=99)
+    page, _ = both.same(lambda client: client.scroll(NAMED, limit=20, order_by=order))
+    assert [record.id for record in page] == list(range(99, 79, -1)), page
+    by_order = models.OrderByQuery(order_by="number")
+    found = both.same(lambda client: client.query_points(NAMED, query=by_order, limit=7))
+    assert [point.id for point in found.points] == list(range(7)), found
+    sample = models.SampleQuery(sample=models.Sample.RANDOM)
+    drawn = [
+        {point.id for point in both.ours.query_points(NAMED, query=sample, limit=30).points} for _ in range(2)
+    ]
+    assert [len(ids) for ids in drawn] == [30, 30] and drawn[0] != drawn[1], drawn
+
+
+@flow.step
 def scrolling_reaches_every_point_once(both):
     offset, seen = None, []
     for _ in range(COUNT):
@@ -302,6 +337,16 @@ def payloads_change_as_in_local_mode(both):
     both.change(lambda client: client.clear_payload(NAMED, points_selector=[6]))
     both.same(lambda client: client.retrieve(NAMED, ids=list(range(25))))
     assert both.ours.retrieve(NAMED, ids=[3])[0].payload == {"only": [1, "two", None]}
+
+
+@flow.step
+def vectors_are_replaced_and_taken_away(both):
+    replaced = [models.PointVectors(id=20, vector={"image": IMAGES[21].tolist()})]
+    both.change(lambda client: client.update_vectors(NAMED, points=replaced))
+    both.change(lambda client: client.delete_vectors(NAMED, vectors=["text"], points=[22, 23]))
+    both.same(lambda client: client.retrieve(NAMED, ids=[20, 21, 22, 23], with_vectors=True))
+    without = models.Filter(must_not=[models.HasVectorCondition(has_vector="text")])
+    assert both.same(lambda client: client.count(NAMED, count_filter=without)).count == 2
 
 
 @flow.step
