@@ -64,6 +64,12 @@ def sparse_embedding(text):
     return indices, [counts[index] for index in indices]
 
 
+def common_words(one, other):
+    """The dot product of two texts' sparse embeddings."""
+    counts = dict(zip(*sparse_embedding(one)))
+    return sum(counts.get(index, 0.0) * value for index, value in zip(*sparse_embedding(other)))
+
+
 TEXTS = [
     "the cat sat on the mat",
     "a dog chased the cat around the house",

@@ -128,11 +128,7 @@ def hybrid_queries_find_words_and_meaning(state):
         sparse_query_fn=sparse_vectors,
     )
     store.add([node(number) for number in range(COUNT)])
-    words = {index: value for index, value in zip(*exact.sparse_embedding("train city"))}
-    dots = []
-    for text in exact.TEXTS:
-        indices, values = exact.sparse_embedding(text)
-        dots.append(sum(words.get(index, 0.0) * value for index, value in zip(indices, values)))
+    dots = [exact.common_words("train city", text) for text in exact.TEXTS]
     answer = store.query(
         VectorStoreQuery(
             query_str="train city",
