@@ -26,7 +26,16 @@ pub(crate) struct CatalogEntry {
 #[derive(Debug)]
 pub(crate) struct Catalog {
     file: AtomicFile,
-    entries: BTreeMap<String, CatalogEntry>,
+    content: Content,
+}
+
+/// What is in the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Content {
+    /// By name.
+    collections: BTreeMap<String, CatalogEntry>,
+    /// The collections that aliases stand for.
+    aliases: BTreeMap<String, String>,
 }
 
 impl Catalog {
@@ -39,36 +48,48 @@ impl Catalog {
         let Some((version, content)) = file.recover()? else {
             return Ok(None);
         };
-        let entries = decode(version, &content)?;
-        Ok(Some(Self { file, entries }))
+        let content = decode(version, &content)?;
+        Ok(Some(Self { file, content }))
     }
 
     /// Writes an empty catalogue.
     pub(crate) fn create(fs: Arc<dyn FileSystem>, directory: &Path) -> Result<Self, Error> {
         let file = AtomicFile::new(fs, &directory.join(FILE), MAGIC, VERSION);
-        file.replace(&encode(&BTreeMap::new()))?;
-        Ok(Self {
-            file,
-            entries: BTreeMap::new(),
-        })
+        let content = Content::default();
+        file.replace(&encode(&content))?;
+        Ok(Self { file, content })
     }
 
     pub(crate) fn entries(&self) -> &BTreeMap<String, CatalogEntry> {
-        &self.entries
+        &self.content.collections
+    }
+
+    pub(crate) fn aliases(&self) -> &BTreeMap<String, String> {
+        &self.content.aliases
     }
 
     /// Adds a collection, or replaces what is known of it; durable on return.
     pub(crate) fn insert(&mut self, name: &str, entry: CatalogEntry) -> Result<(), Error> {
-        let mut entries = self.entries.clone();
-        entries.insert(name.to_owned(), entry);
-        self.replace(entries)
+        let mut content = self.content.clone();
+        content.collections.insert(name.to_owned(), entry);
+        self.replace(content)
     }
 
-    /// Removes a collection; durable on return.
+    /// Removes a collection and its aliases; durable on return.
     pub(crate) fn remove(&mut self, name: &str) -> Result<(), Error> {
-        let mut entries = self.entries.clone();
-        entries.remove(name);
-        self.replace(entries)
+        let mut content = self.content.clone();
+        content.collections.remove(name);
+        content.aliases.retain(|_, collection| collection != name);
+        self.replace(content)
+    }
+
+    /// Replaces all aliases, whose collections exist; durable on return.
+    pub(crate) fn set_aliases(&mut self, aliases: BTreeMap<String, String>) -> Result<(), Error> {
+        let content = Content {
+            aliases,
+            ..self.content.clone()
+        };
+        self.replace(content)
     }
 
     /// Whether a failed sync left it open what the file holds.
@@ -76,9 +97,9 @@ impl Catalog {
         self.file.is_poisoned()
     }
 
-    fn replace(&mut self, entries: BTreeMap<String, CatalogEntry>) -> Result<(), Error> {
-        self.file.replace(&encode(&entries))?;
-        self.entries = entries;
+    fn replace(&mut self, content: Content) -> Result<(), Error> {
+        self.file.replace(&encode(&content))?;
+        self.content = content;
         Ok(())
     }
 }

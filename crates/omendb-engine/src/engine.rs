@@ -1,5 +1,6 @@
 //! The engine: one data directory and the collections in it.
 
+mod aliases;
 mod collections;
 mod directory;
 mod housekeeping;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use omendb_metrics::{Blocks, OpenGroup};
 use omendb_storage::{CommitPool, DirectoryLock};
 
+pub use aliases::AliasChange;
 pub use load::{LoadProgress, LoadReport};
 pub use options::EngineOptions;
 pub use report::describe_metrics;
@@ -37,6 +39,8 @@ pub struct Engine {
     catalog: Mutex<Catalog>,
     is_catalog_poisoned: AtomicBool,
     collections: RwLock<BTreeMap<String, Arc<Collection>>>,
+    /// The collection each stands for, as in the catalogue.
+    aliases: RwLock<BTreeMap<String, String>>,
     series: OpenGroup<CollectionSeries>,
     stages: Arc<Blocks<StageCells>>,
     counts: LoadCounts,
@@ -75,12 +79,14 @@ impl Engine {
             (name.clone(), Arc::new(collection))
         };
         let collections = known.map(collection).collect();
+        let aliases = RwLock::new(catalog.aliases().clone());
         let engine = Arc::new(Self {
             directory,
             services: Arc::clone(&services),
             catalog: Mutex::new(catalog),
             is_catalog_poisoned: AtomicBool::new(false),
             collections: RwLock::new(collections),
+            aliases,
             series,
             stages: Arc::default(),
             counts: LoadCounts::default(),

@@ -57,7 +57,7 @@ pub use config::{
     CollectionConfig, GraphConfig, GraphOptions, Modifier, Placement, SparseConfig, SparseIndexOptions,
     VectorConfig,
 };
-pub use engine::{Engine, EngineOptions, LoadProgress, LoadReport, describe_metrics};
+pub use engine::{AliasChange, Engine, EngineOptions, LoadProgress, LoadReport, describe_metrics};
 pub use error::{Error, ErrorKind};
 pub use filter::{Condition, Filter};
 pub use health::EngineHealth;

@@ -18,6 +18,8 @@ pub const MAX_METADATA_BYTES: usize = 64 << 10;
 pub const MAX_NAME_BYTES: usize = 255;
 /// Collections of one engine; the metrics' bound on `db_id` is lower and separate.
 pub const MAX_COLLECTIONS: usize = 10_000;
+/// Aliases of all collections of one engine.
+pub const MAX_ALIASES: usize = 10_000;
 /// Points, alive or not yet compacted, of one collection: slots are 32 bits, and one value is kept back.
 pub const MAX_SLOTS: usize = u32::MAX as usize;
 /// Points of one write batch, over all its operations; also the ids of its deletions.

@@ -61,6 +61,11 @@ impl Route {
     pub fn endpoint(&self) -> String {
         self.path.replace('{', ":").replace('}', "")
     }
+
+    /// Whether `{collection}` is the name of a collection itself, which is created or deleted, and no alias.
+    pub fn takes_no_alias(&self) -> bool {
+        self.path == "/collections/{collection}" && [Method::PUT, Method::DELETE].contains(&self.method)
+    }
 }
 
 const fn get(path: &'static str, access: Access, handler: Handler) -> Route {
@@ -171,6 +176,15 @@ pub const ROUTES: &[Route] = &[
     }),
     get("/collections/{collection}/exists", READ, |app, call| {
         Box::pin(api::collections::exists(app, call))
+    }),
+    get("/aliases", READ, |app, call| {
+        Box::pin(api::aliases::list(app, call))
+    }),
+    post("/collections/aliases", WRITE, |app, call| {
+        Box::pin(api::aliases::change(app, call))
+    }),
+    get("/collections/{collection}/aliases", READ, |app, call| {
+        Box::pin(api::aliases::of_collection(app, call))
     }),
     put("/collections/{collection}/index", WRITE, |app, call| {
         Box::pin(api::payload_index::create(app, call))

@@ -1,7 +1,7 @@
 //! The bytes of the catalogue, whose every field that was ever written is read.
 //!
 //! ```text
-//! content    = u32 count, { collection }
+//! content    = u32 count, { collection }, u32 aliases, { text alias, text collection }
 //! collection = u128 id, text name, u16 vectors, { vector }, u16 sparse vectors, { text name, u8 modifier, index },
 //!              graph, threshold, metadata, options
 //! vector     = text name, u32 dimension, u8 distance, own m, own ef_construct
@@ -15,14 +15,14 @@
 //! threshold  = 0 | 1, u64                             the default, or kilobytes
 //! metadata, options = u32 length, the fields of a payload
 //! ```
-//! Everything is little-endian. The id names the collection's directory; a user's name never does. A file of version 2
-//! has no `own ..` and nothing from `graph` on, one of version 1 no sparse vectors either.
+//! Everything is little-endian. The id names the collection's directory; a user's name never does. A file of version 3
+//! has no aliases, one of version 2 no `own ..` and nothing from `graph` on either, one of version 1 no sparse vectors.
 
 use std::collections::BTreeMap;
 
 use omendb_distance::Distance;
 
-use super::CatalogEntry;
+use super::{CatalogEntry, Content};
 use crate::payload::check_payload;
 use crate::{
     CollectionConfig, Error, GraphConfig, GraphOptions, Modifier, Payload, Placement, SparseConfig,
@@ -30,19 +30,27 @@ use crate::{
 };
 
 /// The version written.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 /// The first version with sparse vectors.
 const SPARSE_VERSION: u32 = 2;
 /// The first version with what can be changed.
 const GRAPH_VERSION: u32 = 3;
+/// The first version with aliases.
+const ALIAS_VERSION: u32 = 4;
 
-pub(super) fn encode(entries: &BTreeMap<String, CatalogEntry>) -> Vec<u8> {
+pub(super) fn encode(content: &Content) -> Vec<u8> {
+    let Content { collections, aliases } = content;
     let mut bytes = Vec::new();
-    bytes.extend_from_slice(&(entries.len() as u32).to_le_bytes());
-    for (name, CatalogEntry { id, config }) in entries {
+    bytes.extend_from_slice(&(collections.len() as u32).to_le_bytes());
+    for (name, CatalogEntry { id, config }) in collections {
         bytes.extend_from_slice(&id.as_u128().to_le_bytes());
         put_text(&mut bytes, name);
         put_config(&mut bytes, config);
+    }
+    bytes.extend_from_slice(&(aliases.len() as u32).to_le_bytes());
+    for (alias, collection) in aliases {
+        put_text(&mut bytes, alias);
+        put_text(&mut bytes, collection);
     }
     bytes
 }
@@ -134,21 +142,33 @@ fn put_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-pub(super) fn decode(version: u32, content: &[u8]) -> Result<BTreeMap<String, CatalogEntry>, Error> {
+pub(super) fn decode(version: u32, content: &[u8]) -> Result<Content, Error> {
     let mut reader = Reader { content, version };
     let count = u32::from_le_bytes(reader.array()?);
-    let mut entries = BTreeMap::new();
+    let mut collections = BTreeMap::new();
     for _ in 0..count {
         let id = Uuid::from_u128(u128::from_le_bytes(reader.array()?));
         let name = reader.text()?;
         let config = reader.config()?;
         config.validate().map_err(|error| corrupt(error.message()))?;
-        entries.insert(name, CatalogEntry { id, config });
+        collections.insert(name, CatalogEntry { id, config });
+    }
+    let mut aliases = BTreeMap::new();
+    if version >= ALIAS_VERSION {
+        for _ in 0..u32::from_le_bytes(reader.array()?) {
+            let (alias, collection) = (reader.text()?, reader.text()?);
+            if !collections.contains_key(&collection) {
+                return Err(corrupt(&format!(
+                    "an alias of {collection:?}, which it does not have"
+                )));
+            }
+            aliases.insert(alias, collection);
+        }
     }
     if !reader.content.is_empty() {
-        return Err(corrupt("something after the last collection"));
+        return Err(corrupt("something after its end"));
     }
-    Ok(entries)
+    Ok(Content { collections, aliases })
 }
 
 struct Reader<'a> {
@@ -292,11 +312,11 @@ mod tests {
     use crate::Value;
 
     /// Collections as they are when nothing but their vectors is said.
-    fn plain() -> BTreeMap<String, CatalogEntry> {
+    fn plain() -> Content {
         entries(Distance::ALL.map(|distance| CollectionConfig::unnamed(3, distance)))
     }
 
-    fn example() -> BTreeMap<String, CatalogEntry> {
+    fn example() -> Content {
         let named = [("image", Some(0), None), ("text", None, Some(200))].map(|(name, m, ef_construct)| {
             let graph = GraphOptions { m, ef_construct };
             let vector = VectorConfig {
@@ -314,10 +334,15 @@ mod tests {
         changed.graph_threshold_kb = Some(u64::MAX);
         changed.metadata = Payload::from_fields(&[("owner", Value::String("größe".to_owned()))]).unwrap();
         changed.options = Payload::from_fields(&[("on_disk_payload", Value::Bool(true))]).unwrap();
-        entries([CollectionConfig::unnamed(3, Distance::Dot), changed])
+        let mut content = entries([CollectionConfig::unnamed(3, Distance::Dot), changed]);
+        let aliases = [("a", "größe 1"), ("größe", "größe 0")];
+        content.aliases = aliases
+            .map(|(alias, of)| (alias.to_owned(), of.to_owned()))
+            .into();
+        content
     }
 
-    fn entries<const N: usize>(configs: [CollectionConfig; N]) -> BTreeMap<String, CatalogEntry> {
+    fn entries<const N: usize>(configs: [CollectionConfig; N]) -> Content {
         let configs = configs.into_iter().enumerate();
         let entry = |(n, config)| {
             (
@@ -328,7 +353,10 @@ mod tests {
                 },
             )
         };
-        configs.map(entry).collect()
+        Content {
+            collections: configs.map(entry).collect(),
+            aliases: BTreeMap::new(),
+        }
     }
 
     /// One for each placement, all options differing.
@@ -354,21 +382,26 @@ mod tests {
         placements.into_iter().enumerate().map(config).collect()
     }
 
-    fn decode_newest(content: &[u8]) -> Result<BTreeMap<String, CatalogEntry>, Error> {
+    fn decode_newest(content: &[u8]) -> Result<Content, Error> {
         decode(VERSION, content)
     }
 
     #[test]
     fn collections_are_read_back() {
-        for entries in [example(), plain(), BTreeMap::new()] {
-            assert_eq!(decode_newest(&encode(&entries)).unwrap(), entries);
+        for content in [example(), plain(), Content::default()] {
+            assert_eq!(decode_newest(&encode(&content)).unwrap(), content);
         }
     }
 
-    /// What the first version wrote for [`plain`], and the second, which adds that there are no sparse vectors.
+    /// What the first version wrote for [`plain`]; the second, which adds that there are no sparse vectors; the third,
+    /// which has all but that there are no aliases.
     fn older(version: u32) -> Vec<u8> {
+        if version == GRAPH_VERSION {
+            let newest = encode(&plain());
+            return newest[..newest.len() - 4].to_vec();
+        }
         let mut bytes = 4_u32.to_le_bytes().to_vec();
-        for (n, (name, _)) in plain().iter().enumerate() {
+        for (n, (name, _)) in plain().collections.iter().enumerate() {
             bytes.extend_from_slice(&(n as u128).to_le_bytes());
             put_text(&mut bytes, name);
             bytes.extend_from_slice(&[1, 0, 0, 0, 3, 0, 0, 0, n as u8]);

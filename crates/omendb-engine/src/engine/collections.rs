@@ -24,6 +24,11 @@ impl Engine {
         if catalog.entries().contains_key(name) {
             return Err(Error::conflict(format!("collection {name:?} already exists")));
         }
+        if let Some(collection) = catalog.aliases().get(name) {
+            return Err(Error::conflict(format!(
+                "collection {name:?}: there is an alias of that name, of {collection:?}"
+            )));
+        }
         if catalog.entries().len() >= limits::MAX_COLLECTIONS {
             let message = format!("{} collections, and no more than that", limits::MAX_COLLECTIONS);
             return Err(Error::new(ErrorKind::ResourceExhausted, message));
@@ -81,7 +86,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Deletes a collection, durable on return; false when there is none of that name. Reads in flight finish on
+    /// Deletes a collection and its aliases, durable on return; false when there is none of that name. Reads in flight finish on
     /// what they hold.
     ///
     /// # Errors
@@ -102,6 +107,7 @@ impl Engine {
             collection.shared().set_status(CollectionStatus::Poisoned);
         }
         removed?;
+        self.publish_aliases(catalog.aliases().clone());
         // From here on it is gone, whatever happens. Taken out first: looking others up must not wait for its end.
         let removed = self.write_collections().remove(name);
         if let Some(collection) = removed {
@@ -115,12 +121,12 @@ impl Engine {
 
     /// Keeps for [`health`](Self::health) what it could otherwise only learn by waiting for the catalogue's lock, which
     /// is held across syncs.
-    fn note_catalog(&self, catalog: &Catalog) {
+    pub(super) fn note_catalog(&self, catalog: &Catalog) {
         self.is_catalog_poisoned
             .store(catalog.is_poisoned(), Ordering::Release);
     }
 
-    fn check_loaded(&self) -> Result<(), Error> {
+    pub(super) fn check_loaded(&self) -> Result<(), Error> {
         if self.is_loaded.load(Ordering::Acquire) {
             return Ok(());
         }

@@ -173,7 +173,7 @@ fn collections_of_the_first_catalogue_have_what_it_did_not_say_by_default() {
     let shared = || std::sync::Arc::new(fs.clone());
     let newest = AtomicFile::new(shared(), &path, *b"OMENCATL", u32::MAX);
     let (version, content) = newest.recover().unwrap().unwrap();
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
     // Up to the dimension and distance of the one vector: a count, an id, "main", a count, "", 4 bytes and 1.
     let first = &content[..4 + 16 + 6 + 2 + 2 + 5];
     let old = AtomicFile::new(shared(), &path, *b"OMENCATL", 1);
@@ -185,5 +185,5 @@ fn collections_of_the_first_catalogue_have_what_it_did_not_say_by_default() {
     let first = first.to_vec();
     assert_eq!(newest.recover().unwrap(), Some((1, first)));
     change(&engine, "main", |_| {}).unwrap();
-    assert_eq!(newest.recover().unwrap(), Some((3, content)));
+    assert_eq!(newest.recover().unwrap(), Some((4, content)));
 }

@@ -6,6 +6,8 @@
     reason = "a test fails where something is not as it should be"
 )]
 
+/// Other names of collections: changed together or not at all.
+mod aliases;
 /// Collections come and go, by name, and a crash leaves no half of one.
 mod collections;
 /// Readers have whole batches while writers write and chunks are compacted.

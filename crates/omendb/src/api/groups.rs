@@ -20,7 +20,7 @@ use super::refused::Raw;
 use super::search::{PrefetchBody, QueryBody, SearchParams, search_request};
 use super::selectors::{WithPayload, WithVector, payload_selector, vector_selector};
 use super::vector::Component;
-use super::{envelope, parse};
+use super::{aliases, envelope, parse};
 use crate::http::{ApiError, App, Call, Reply};
 
 /// Hits of a group when no size is given, as in the dialect.
@@ -108,8 +108,8 @@ pub async fn query_groups(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiE
         let granted = clock.now();
         let (request, lookup) = question(&body)?;
         let place = lookup.as_ref().map(|lookup| {
-            caller.check_collection(&lookup.collection)?;
-            Ok::<_, ApiError>(engine.collection(&lookup.collection)?)
+            let name = aliases::reached(&engine, &caller, lookup.collection.clone())?;
+            Ok::<_, ApiError>(engine.collection(&name)?)
         });
         let place = place.transpose()?;
         let response = worker.search_groups(granted, &collection, &request)?;

@@ -3,6 +3,7 @@
 //! A body is parsed, the engine asked and the answer written inside an execution slot; only waiting for a write to
 //! become durable holds none.
 
+pub mod aliases;
 pub mod batch_update;
 pub mod change;
 pub mod collections;

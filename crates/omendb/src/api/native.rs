@@ -12,7 +12,7 @@ use super::payload::PayloadJson;
 use super::search::DEFAULT_LIMIT;
 use super::selectors::{WithPayload, payload_selector};
 use super::vector::DenseVector;
-use super::{filter, parse};
+use super::{aliases, filter, parse};
 use crate::http::{ApiError, App, Call, Reply};
 
 #[derive(Deserialize)]
@@ -80,7 +80,7 @@ pub async fn query(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
             request,
             explain,
         } = question(&body)?;
-        caller.check_collection(&db_id)?;
+        let db_id = aliases::reached(&engine, &caller, db_id)?;
         let response = worker.search_since(granted, &*engine.collection(&db_id)?, &request)?;
         let answer = QueryAnswer {
             hits: response.hits.iter().map(HitJson::from).collect(),

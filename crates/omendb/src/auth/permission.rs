@@ -147,11 +147,20 @@ impl Caller {
     /// # Errors
     /// 403 naming the collection, whether it exists or not.
     pub fn check_collection(&self, collection: &str) -> Result<(), ApiError> {
+        self.check_target(collection, collection)
+    }
+
+    /// Checks that the credential reaches `collection`, which was asked for by `name`, an alias perhaps. What counts is
+    /// the collection: a credential does not reach more by an alias, nor less.
+    ///
+    /// # Errors
+    /// 403 with the name that was asked for, whatever it stands for.
+    pub fn check_target(&self, collection: &str, name: &str) -> Result<(), ApiError> {
         if self.sees(collection) {
             return Ok(());
         }
         Err(ApiError::forbidden(format!(
-            "this credential does not reach collection \"{collection}\""
+            "this credential does not reach collection \"{name}\""
         )))
     }
 }

@@ -109,8 +109,15 @@ async fn answer(app: &Arc<App>, call: &mut Call, stats: &mut RequestStats) -> Re
 /// Authorises the caller of `route`, then lets the route's handler answer.
 async fn serve(app: &Arc<App>, call: &mut Call, route: &Route) -> Result<Reply, ApiError> {
     call.caller = app.auth.authorize(&call.headers, route.access)?;
-    if let Some(collection) = call.params.get("collection") {
-        call.caller.check_collection(collection)?;
+    if let Some(name) = call.params.get("collection") {
+        match app.engine.alias_target(name).filter(|_| !route.takes_no_alias()) {
+            None => call.caller.check_collection(name)?,
+            Some(collection) => {
+                call.caller.check_target(&collection, name)?;
+                // From here on it is the collection's own name, in figures too.
+                call.params.insert("collection", collection);
+            }
+        }
     }
     if route.body == BodyKind::Json {
         check_content_type(&call.headers)?;

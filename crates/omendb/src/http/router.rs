@@ -11,6 +11,8 @@ use crate::routes::{ROUTES, Route};
 #[derive(Debug)]
 pub struct Router {
     paths: matchit::Router<Vec<usize>>,
+    /// Those with a parameter alone: a collection may be called `aliases`, which is a path of another method.
+    templates: matchit::Router<Vec<usize>>,
 }
 
 /// Where a request belongs.
@@ -37,13 +39,15 @@ impl Router {
                 None => by_path.push((route.path, vec![index])),
             }
         }
-        let mut paths = matchit::Router::new();
+        let (mut paths, mut templates) = (matchit::Router::new(), matchit::Router::new());
+        let checked = "a test builds the router from the same table";
         for (path, indices) in by_path {
-            paths
-                .insert(path, indices)
-                .expect("a test builds the router from the same table");
+            if path.contains('{') {
+                templates.insert(path, indices.clone()).expect(checked);
+            }
+            paths.insert(path, indices).expect(checked);
         }
-        Self { paths }
+        Self { paths, templates }
     }
 
     /// Finds the row for `method` and the undecoded `path`.
@@ -51,23 +55,28 @@ impl Router {
     /// # Errors
     /// 400 when a parameter's percent-encoding is malformed.
     pub fn route(&self, method: &Method, path: &str) -> Result<Routed, ApiError> {
-        let Ok(Match {
-            value: indices,
-            params,
-        }) = self.paths.at(path)
-        else {
-            return Ok(Routed::Unmatched);
-        };
         let wanted = if *method == Method::HEAD {
             &Method::GET
         } else {
             method
         };
-        let Some(index) = indices
-            .iter()
-            .copied()
-            .find(|index| ROUTES[*index].method == *wanted)
-        else {
+        let of_method = |indices: &[usize]| {
+            let mut indices = indices.iter().copied();
+            indices.find(|index| ROUTES[*index].method == *wanted)
+        };
+        let Ok(mut found) = self.paths.at(path) else {
+            return Ok(Routed::Unmatched);
+        };
+        if of_method(found.value).is_none()
+            && let Ok(template) = self.templates.at(path)
+        {
+            found = template;
+        }
+        let Match {
+            value: indices,
+            params,
+        } = found;
+        let Some(index) = of_method(indices) else {
             let methods: Vec<_> = indices
                 .iter()
                 .map(|index| ROUTES[*index].method.as_str())
@@ -130,6 +139,12 @@ mod tests {
         );
         check(Method::PUT, "/query", "/query allows POST");
         check(Method::GET, "/auth/tokens/x", "/auth/tokens/:token allows DELETE");
+        check(Method::POST, "/collections/aliases", "/collections/aliases -");
+        check(
+            Method::GET,
+            "/collections/aliases",
+            "/collections/:collection aliases",
+        );
         check(Method::GET, "/collections/", "unmatched");
         check(Method::GET, "/nothing", "unmatched");
         check(Method::GET, "/collections/%zz", "400 Bad Request");

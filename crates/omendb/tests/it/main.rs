@@ -15,6 +15,7 @@ mod server; // the binary on port 0 with a directory of its own
 
 // What the server promises.
 mod access; // credentials, permissions, and who may speak to an open server
+mod aliases; // other names of collections: every route takes one, credentials and figures go by the collection
 mod bad_input; // every mistake gets its code and a message that names it, and changes nothing
 mod catalogue; // the catalogue and the page name the same families, and something moves each of them
 mod collections; // the dialect: what is written is what is read, searched, counted and scrolled
