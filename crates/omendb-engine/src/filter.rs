@@ -14,6 +14,7 @@ pub(crate) mod select;
 
 pub use datetime::Datetime;
 pub(crate) use evaluate::{Subject, datetime, geo_point, number};
+pub(crate) use geo::distance;
 pub use geo::{GeoArea, GeoPoint, GeoPolygon};
 pub use matching::{Match, MatchSet, Words};
 pub(crate) use matching::{lower, words};

@@ -71,8 +71,10 @@ pub use payload_index::{IndexInfo, IndexKind};
 pub use point::{Point, PointVectors, Record, SparseVector, Vector, VectorSelector, Vectors};
 pub use recall::{AccuracyReport, WorstQuery};
 pub use search::{
-    ContextPair, Direction, Diverse, Example, Fusion, Group, GroupKey, GroupRequest, GroupResponse, Hit,
-    OrderBy, OrderValue, Prefetch, Query, Recommend, SearchRequest, SearchResponse, Strategy,
+    ContextPair, Decay, DecayKind, Direction, Diverse, Example, Expression, FacetHit, FacetRequest,
+    FacetResponse, FacetValue, FormulaQuery, Fusion, Group, GroupKey, GroupRequest, GroupResponse, Hit,
+    MatrixRequest, MatrixResponse, OrderBy, OrderValue, PayloadVariable, Prefetch, Query, Recommend,
+    SearchRequest, SearchResponse, Strategy,
 };
 pub use stats::{Plan, SearchStats};
 pub use worker::Worker;

@@ -46,6 +46,10 @@ pub const MAX_EXAMPLES: usize = 1_024;
 pub const MAX_DIVERSE_CANDIDATES: usize = 16_384;
 /// Prefetches of one query, those in front of others included.
 pub const MAX_PREFETCHES: usize = 64;
+/// Points of a sample that are compared with one another.
+pub const MAX_MATRIX_SAMPLE: usize = 2_048;
+/// Expressions of one formula, those inside others included.
+pub const MAX_EXPRESSIONS: usize = 1_024;
 /// Points of one page of a scroll, and ids of one retrieval.
 pub const MAX_PAGE: usize = 1 << 20;
 /// Keys of one payload path.

@@ -168,6 +168,7 @@ impl Worker {
                 | Query::Discover(..)
                 | Query::Context(_)
                 | Query::Fusion(_)
+                | Query::Formula(_)
                 | Query::Listed
                 | Query::OrderBy(_)
                 | Query::Sample => None,

@@ -244,6 +244,19 @@ pub const ROUTES: &[Route] = &[
         READ,
         |app, call| Box::pin(api::groups::query_groups(app, call)),
     ),
+    post(
+        "/collections/{collection}/points/search/matrix/pairs",
+        READ,
+        |app, call| Box::pin(api::matrix::pairs(app, call)),
+    ),
+    post(
+        "/collections/{collection}/points/search/matrix/offsets",
+        READ,
+        |app, call| Box::pin(api::matrix::offsets(app, call)),
+    ),
+    post("/collections/{collection}/facet", READ, |app, call| {
+        Box::pin(api::facet::facet(app, call))
+    }),
     post("/collections/{collection}/points/count", READ, |app, call| {
         Box::pin(api::scroll::count(app, call))
     }),

@@ -185,7 +185,7 @@ impl GeoArea {
 }
 
 /// Metres between two places along a great circle, by the haversine formula.
-fn distance(one: GeoPoint, other: GeoPoint) -> f64 {
+pub(crate) fn distance(one: GeoPoint, other: GeoPoint) -> f64 {
     let (from, to) = (one.lat.to_radians(), other.lat.to_radians());
     let half_lat = ((to - from) / 2.0).sin();
     let half_lon = ((other.lon - one.lon).to_radians() / 2.0).sin();

@@ -58,6 +58,9 @@ pub(crate) fn check_prefetches(query: &Query, prefetch: &[Prefetch]) -> Result<u
     if let Query::Fusion(fusion) = query {
         check_fusion(fusion, prefetch.len())?;
     }
+    if let Query::Formula(formula) = query {
+        formula.check(prefetch.len())?;
+    }
     let mut count = prefetch.len();
     for inner in prefetch {
         check_depth(inner.limit, 0)?;
@@ -121,12 +124,15 @@ impl Searcher {
             fused.truncate(level.depth);
             return Ok(fused);
         }
+        if let Query::Formula(formula) = level.query {
+            return self.rescore(subject.state, (level, formula), &lists, (begun, stats));
+        }
         let slots: HashSet<u32> = lists.iter().flatten().map(|found| found.slot).collect();
         self.find_among(subject, level, Some(&slots), (begun, stats))
     }
 
     /// The best points of a level, out of `slots` if they are given, which pass its filter then.
-    fn find_among(
+    pub(crate) fn find_among(
         &mut self,
         subject: Subject<'_>,
         level: &Level<'_>,
@@ -155,6 +161,7 @@ impl Searcher {
             | Query::Discover(..)
             | Query::Context(_)
             | Query::Fusion(_)
+            | Query::Formula(_)
             | Query::Listed
             | Query::OrderBy(_)
             | Query::Sample => level.depth,

@@ -154,7 +154,7 @@ impl<'a> Examples<'a> {
                 self.pairs(pairs, &mut vectors)?;
                 (vectors, Formula::Context)
             }
-            Query::Fusion(_) | Query::Listed | Query::OrderBy(_) | Query::Sample => {
+            Query::Fusion(_) | Query::Formula(_) | Query::Listed | Query::OrderBy(_) | Query::Sample => {
                 return Err(Error::invalid("the query compares no vectors"));
             }
         };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::filter::Filter;
+use crate::search::expression::FormulaQuery;
 use crate::search::order::{OrderBy, OrderValue};
 use crate::{Payload, PayloadSelector, PointId, SearchStats, Vector, VectorSelector, Vectors};
 
@@ -97,6 +98,8 @@ pub enum Query {
     Context(Vec<ContextPair>),
     /// What several prefetches found, made one list.
     Fusion(Fusion),
+    /// What prefetches found, with the scores that a formula gives.
+    Formula(FormulaQuery),
     /// Every point, in order of ids, with score 1.
     Listed,
     /// Points in order of the values of a payload key, with score 1.

@@ -36,7 +36,8 @@ impl Searcher {
             | Query::Recommend(_)
             | Query::Discover(..)
             | Query::Context(_)
-            | Query::Fusion(_) => return Ok(None),
+            | Query::Fusion(_)
+            | Query::Formula(_) => return Ok(None),
         };
         let now = self.clock.now();
         stats.scan_ns += now

@@ -3,7 +3,10 @@
 use omendb_metrics::Timestamp;
 
 use crate::search::Subject;
-use crate::{Collection, Error, GroupRequest, GroupResponse, Worker};
+use crate::{
+    Collection, Error, FacetRequest, FacetResponse, GroupRequest, GroupResponse, MatrixRequest,
+    MatrixResponse, Worker,
+};
 
 impl Worker {
     /// Searches `collection` and groups the hits, as a query that was admitted at `granted`.
@@ -21,6 +24,40 @@ impl Worker {
             self.searcher.search_groups(subject, request)
         });
         self.recorded((granted, collection), grouped, |response| &response.stats)
+    }
+}
+
+impl Worker {
+    /// Counts the values of a payload key of `collection`, as a query that was admitted at `granted`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a key without an index that says what its values are, and for
+    /// too large a limit; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when the collection is gone;
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) while it is loading.
+    pub fn facet(
+        &mut self,
+        granted: Timestamp,
+        collection: &Collection,
+        request: &FacetRequest,
+    ) -> Result<FacetResponse, Error> {
+        let counted = on_snapshot(collection, |subject| self.searcher.facet(subject, request));
+        self.recorded((granted, collection), counted, |response| &response.stats)
+    }
+
+    /// Compares the points of a sample of `collection` with one another, as a query that was admitted at `granted`.
+    ///
+    /// # Errors
+    /// As for [`search`](Self::search), and [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for too large a sample.
+    pub fn search_matrix(
+        &mut self,
+        granted: Timestamp,
+        collection: &Collection,
+        request: &MatrixRequest,
+    ) -> Result<MatrixResponse, Error> {
+        let compared = on_snapshot(collection, |subject| {
+            self.searcher.search_matrix(subject, request)
+        });
+        self.recorded((granted, collection), compared, |response| &response.stats)
     }
 }
 

@@ -311,7 +311,7 @@ impl From<ValuesCount> for Range<u64> {
 /// A place on the globe, in degrees.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "GeoPointBody")]
-struct GeoPointJson(GeoPoint);
+pub(super) struct GeoPointJson(pub(super) GeoPoint);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

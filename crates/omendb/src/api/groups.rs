@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::filter::FilterJson;
+use super::lookup::{LookUp, LookupFrom, Lookups};
 use super::one_or_many::OneOrMany;
 use super::output::{RecordJson, ScoredJson};
 use super::params::check_read_params;
@@ -47,7 +48,7 @@ struct GroupsBody<'a> {
     #[serde(borrow, default)]
     prefetch: OneOrMany<PrefetchBody<'a>>,
     #[serde(borrow, default)]
-    lookup_from: Raw<'a>,
+    lookup_from: Option<LookupFrom<'a>>,
     #[serde(borrow, default)]
     shard_key: Raw<'a>,
 }
@@ -106,7 +107,12 @@ pub async fn query_groups(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiE
     let (engine, clock, caller) = (Arc::clone(&app.engine), app.clock.clone(), call.caller.clone());
     let work = move |worker: &mut Worker| {
         let granted = clock.now();
-        let (request, lookup) = question(&body)?;
+        let lookups = Lookups {
+            engine: &engine,
+            caller: &caller,
+            collection: collection.name(),
+        };
+        let (request, lookup) = question(&body, &|from, using, asked| lookups.look_up(from, using, asked))?;
         let place = lookup.as_ref().map(|lookup| {
             let name = aliases::reached(&engine, &caller, lookup.collection.clone())?;
             Ok::<_, ApiError>(engine.collection(&name)?)
@@ -123,7 +129,7 @@ pub async fn query_groups(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiE
 }
 
 /// Reads the body: the search, and what is looked up.
-fn question(bytes: &[u8]) -> Result<(GroupRequest, Option<Lookup>), ApiError> {
+fn question(bytes: &[u8], look_up: &LookUp<'_>) -> Result<(GroupRequest, Option<Lookup>), ApiError> {
     let body: GroupsBody<'_> = parse::body(bytes)?;
     let group_by = body
         .group_by
@@ -131,7 +137,7 @@ fn question(bytes: &[u8]) -> Result<(GroupRequest, Option<Lookup>), ApiError> {
         .map_err(|error| ApiError::bad_request(format!("group_by: {error}")))?;
     let group_size = parse::at_least_one("group_size", body.group_size.unwrap_or(DEFAULT_GROUP_SIZE))?;
     let lookup = body.with_lookup.map(lookup).transpose()?;
-    let search = search_request(QueryBody {
+    let search = QueryBody {
         query: body.query,
         using: body.using,
         limit: body.limit,
@@ -144,9 +150,9 @@ fn question(bytes: &[u8]) -> Result<(GroupRequest, Option<Lookup>), ApiError> {
         prefetch: body.prefetch,
         lookup_from: body.lookup_from,
         shard_key: body.shard_key,
-    })?;
+    };
     let request = GroupRequest {
-        search,
+        search: search_request(search, look_up)?,
         group_by,
         group_size,
     };
@@ -204,7 +210,8 @@ mod tests {
 
     #[track_caller]
     fn check(json: &str, expected: Result<(usize, usize, Option<&str>), (u16, &str)>) {
-        match (question(json.as_bytes()), expected) {
+        let unused: &LookUp<'_> = &|_, _, asked| Ok(asked);
+        match (question(json.as_bytes(), unused), expected) {
             (Ok((request, lookup)), Ok(expected)) => {
                 let lookup = lookup.as_ref().map(|lookup| lookup.collection.as_str());
                 assert_eq!(

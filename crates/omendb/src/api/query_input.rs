@@ -3,12 +3,16 @@
 
 use std::fmt;
 
-use omendb_engine::{ContextPair, Diverse, Example, Fusion, PointId, Query, Recommend, Strategy, Uuid};
+use omendb_engine::{
+    ContextPair, Diverse, Example, FormulaQuery, Fusion, Payload, PointId, Query, Recommend, Strategy, Uuid,
+};
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::formula::ExpressionInput;
 use super::one_or_many::OneOrMany;
 use super::order_by::OrderByInput;
+use super::payload::PayloadBody;
 use super::vector::{Component, components};
 
 /// What is asked for: [`Query`], read from a vector, an id, or an object named by its kind.
@@ -224,11 +228,13 @@ impl<'de> Deserialize<'de> for QueryInput {
     }
 }
 
-/// An object whose only field is the kind of query, but for `mmr`, which stands beside `nearest`.
+/// An object whose only field is the kind of query, but for `mmr`, which stands beside `nearest`, and `defaults`, which
+/// stand beside `formula`.
 fn by_kind<'de, A: MapAccess<'de>>(mut map: A) -> Result<Query, A::Error> {
     let (mut query, mut near, mut mmr) = (None, None, None);
+    let mut defaults = None;
     while let Some(kind) = map.next_key::<String>()? {
-        if query.is_some() || (near.is_some() && kind != "mmr") {
+        if (query.is_some() && kind != "defaults") || (near.is_some() && kind != "mmr") {
             return Err(Error::custom(format_args!(
                 "`{kind}` beside another kind of query"
             )));
@@ -243,6 +249,14 @@ fn by_kind<'de, A: MapAccess<'de>>(mut map: A) -> Result<Query, A::Error> {
             }
             "context" => query = Some(Query::Context(pairs(map.next_value()?))),
             "fusion" => query = Some(Query::Fusion(map.next_value::<FusionName>()?.into())),
+            "formula" => {
+                let ExpressionInput(formula) = map.next_value()?;
+                query = Some(Query::Formula(FormulaQuery {
+                    formula,
+                    defaults: Payload::default(),
+                }));
+            }
+            "defaults" => defaults = map.next_value::<Option<PayloadBody>>()?,
             "order_by" => {
                 let OrderByInput(order_by) = map.next_value()?;
                 query = Some(Query::OrderBy(order_by));
@@ -253,6 +267,12 @@ fn by_kind<'de, A: MapAccess<'de>>(mut map: A) -> Result<Query, A::Error> {
             }
             "rrf" => query = Some(Query::Fusion(map.next_value::<RrfBody>()?.into())),
             _ => return Err(unsupported(&kind)),
+        }
+    }
+    if let Some(PayloadBody(defaults)) = defaults {
+        match &mut query {
+            Some(Query::Formula(formula)) => formula.defaults = defaults,
+            Some(_) | None => return Err(Error::custom("`defaults` beside another kind than `formula`")),
         }
     }
     match (query, near) {
@@ -266,13 +286,13 @@ fn by_kind<'de, A: MapAccess<'de>>(mut map: A) -> Result<Query, A::Error> {
 fn unsupported<E: Error>(kind: &str) -> E {
     E::custom(format_args!(
         "`{kind}` queries are not supported by this server, only `nearest`, `recommend`, `discover`, `context`, `fusion`, \
-         `rrf`, `order_by` and `sample`"
+         `rrf`, `formula`, `order_by` and `sample`"
     ))
 }
 
 #[cfg(test)]
 mod tests {
-    use omendb_engine::{Direction, OrderBy};
+    use omendb_engine::{Direction, Expression, OrderBy, Value};
 
     use super::*;
 
@@ -364,14 +384,33 @@ mod tests {
             Ok(Query::OrderBy(order_by)),
         );
         check(r#"{"sample":"random"}"#, Ok(Query::Sample));
+        let formula = |defaults| {
+            let formula = Expression::Sum(vec![Expression::Score(0)]);
+            Query::Formula(FormulaQuery { formula, defaults })
+        };
+        check(
+            r#"{"formula":{"sum":["$score"]}}"#,
+            Ok(formula(Payload::default())),
+        );
+        let defaults = Payload::from_fields(&[("n", Value::Int(1))]).expect("a payload");
+        check(
+            r#"{"defaults":{"n":1},"formula":{"sum":["$score"]}}"#,
+            Ok(formula(defaults)),
+        );
+        check(r#"{"formula":1,"nearest":[1]}"#, Err("`nearest` beside another"));
+        check(
+            r#"{"nearest":[1],"defaults":{}}"#,
+            Err("`defaults` beside another"),
+        );
+        check(
+            r#"{"sample":"random","defaults":{}}"#,
+            Err("`defaults` beside another kind"),
+        );
     }
 
     #[test]
     fn other_queries_are_refused_by_name() {
-        check(
-            r#"{"formula":{"sum":[1]}}"#,
-            Err("`formula` queries are not supported"),
-        );
+        check(r#"{"text":"cat"}"#, Err("`text` queries are not supported"));
         check(r#"{"relevance_feedback":{}}"#, Err("`relevance_feedback`"));
         check(r#"{"sample":"first"}"#, Err("unknown variant `first`"));
         check(r#"{"text":"cat","model":"m"}"#, Err("`text`"));

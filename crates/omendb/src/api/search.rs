@@ -8,6 +8,7 @@ use omendb_engine::{Diverse, Fusion, Prefetch, Query, SearchRequest, SearchRespo
 use serde::{Deserialize, Serialize};
 
 use super::filter::FilterJson;
+use super::lookup::{LookUp, LookupFrom, Lookups};
 use super::one_or_many::OneOrMany;
 use super::output::ScoredJson;
 use super::params::check_read_params;
@@ -38,7 +39,7 @@ pub(super) struct QueryBody<'a> {
     #[serde(borrow, default)]
     pub(super) prefetch: OneOrMany<PrefetchBody<'a>>,
     #[serde(borrow, default)]
-    pub(super) lookup_from: Raw<'a>,
+    pub(super) lookup_from: Option<LookupFrom<'a>>,
     #[serde(borrow, default)]
     pub(super) shard_key: Raw<'a>,
 }
@@ -57,7 +58,7 @@ pub(super) struct PrefetchBody<'a> {
     #[serde(borrow, default)]
     prefetch: OneOrMany<Self>,
     #[serde(borrow, default)]
-    lookup_from: Raw<'a>,
+    lookup_from: Option<LookupFrom<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -67,7 +68,8 @@ struct BatchBody<'a> {
     searches: Vec<QueryBody<'a>>,
 }
 
-/// How a search is run. `quantization` and `acorn` tune what does not exist here and have no effect on exact results.
+/// How a search is run. `quantization` and `acorn` tune what does not exist here and have no effect on exact results;
+/// `indexed_only` allows points to be left out, and none are.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SearchParams<'a> {
@@ -77,8 +79,8 @@ pub(super) struct SearchParams<'a> {
     _quantization: Option<QuantizationParams>,
     #[serde(rename = "acorn")]
     _acorn: Option<AcornParams>,
-    #[serde(borrow, default)]
-    indexed_only: Raw<'a>,
+    #[serde(rename = "indexed_only")]
+    _indexed_only: Option<bool>,
     #[serde(borrow, default)]
     idf: Raw<'a>,
 }
@@ -117,10 +119,17 @@ pub async fn query(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     check_read_params(call)?;
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
-    let clock = app.clock.clone();
+    let (engine, clock, caller) = (Arc::clone(&app.engine), app.clock.clone(), call.caller.clone());
     let work = move |worker: &mut Worker| {
         let granted = clock.now();
-        let request = search_request(parse::body(&body)?)?;
+        let lookups = Lookups {
+            engine: &engine,
+            caller: &caller,
+            collection: collection.name(),
+        };
+        let request = search_request(parse::body(&body)?, &|from, using, asked| {
+            lookups.look_up(from, using, asked)
+        })?;
         let response = worker.search_since(granted, &collection, &request)?;
         envelope::ok(&QueryResult::from(&response), clock.now().since(started))
     };
@@ -136,9 +145,15 @@ pub async fn query_batch(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiEr
     check_read_params(call)?;
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
-    let clock = app.clock.clone();
+    let (engine, clock, caller) = (Arc::clone(&app.engine), app.clock.clone(), call.caller.clone());
     let work = move |worker: &mut Worker| {
-        let responses = worker.search_batch(&collection, &batch(&body)?)?;
+        let lookups = Lookups {
+            engine: &engine,
+            caller: &caller,
+            collection: collection.name(),
+        };
+        let requests = batch(&body, &|from, using, asked| lookups.look_up(from, using, asked))?;
+        let responses = worker.search_batch(&collection, &requests)?;
         let results: Vec<_> = responses.iter().map(QueryResult::from).collect();
         envelope::ok(&results, clock.now().since(started))
     };
@@ -146,10 +161,10 @@ pub async fn query_batch(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiEr
 }
 
 /// Reads the body of a batch.
-fn batch(bytes: &[u8]) -> Result<Vec<SearchRequest>, ApiError> {
+fn batch(bytes: &[u8], look_up: &LookUp<'_>) -> Result<Vec<SearchRequest>, ApiError> {
     let BatchBody { searches } = parse::body(bytes)?;
     let request = |(number, search)| {
-        search_request(search)
+        search_request(search, look_up)
             .map_err(|error| ApiError::new(error.status(), format!("searches[{number}].{}", error.message())))
     };
     searches.into_iter().enumerate().map(request).collect()
@@ -166,13 +181,19 @@ impl<'a> From<&'a SearchResponse> for QueryResult<'a> {
 }
 
 /// Checks the body of a query.
-pub(super) fn search_request(body: QueryBody<'_>) -> Result<SearchRequest, ApiError> {
-    refuse(&[("lookup_from", body.lookup_from), ("shard_key", body.shard_key)])?;
+pub(super) fn search_request(body: QueryBody<'_>, look_up: &LookUp<'_>) -> Result<SearchRequest, ApiError> {
+    refuse(&[("shard_key", body.shard_key)])?;
     let (exact, ef) = search_params(body.params)?;
     let limit = parse::at_least_one("limit", body.limit.unwrap_or(DEFAULT_LIMIT))?;
+    let using = body.using.unwrap_or_else(|| UNNAMED.to_owned());
+    let mut asked = (checked_query(body.query)?, filter::filter(body.filter)?);
+    if let Some(from) = body.lookup_from {
+        asked = look_up(from, &using, asked)?;
+    }
+    let (query, filter) = asked;
     Ok(SearchRequest {
-        using: body.using.unwrap_or_else(|| UNNAMED.to_owned()),
-        query: checked_query(body.query)?,
+        using,
+        query,
         limit,
         offset: body.offset.unwrap_or(0),
         score_threshold: body.score_threshold.map(|Component(score)| score),
@@ -180,37 +201,42 @@ pub(super) fn search_request(body: QueryBody<'_>) -> Result<SearchRequest, ApiEr
         with_vector: vector_selector(body.with_vector),
         exact,
         ef,
-        filter: filter::filter(body.filter)?,
-        prefetch: prefetches(body.prefetch)?,
+        filter,
+        prefetch: prefetches(body.prefetch, look_up)?,
     })
 }
 
-fn prefetches(OneOrMany(bodies): OneOrMany<PrefetchBody<'_>>) -> Result<Vec<Prefetch>, ApiError> {
-    bodies.into_iter().map(prefetch).collect()
+fn prefetches(
+    OneOrMany(bodies): OneOrMany<PrefetchBody<'_>>,
+    look_up: &LookUp<'_>,
+) -> Result<Vec<Prefetch>, ApiError> {
+    bodies.into_iter().map(|body| prefetch(body, look_up)).collect()
 }
 
-fn prefetch(body: PrefetchBody<'_>) -> Result<Prefetch, ApiError> {
-    refuse(&[("prefetch.lookup_from", body.lookup_from)])?;
+fn prefetch(body: PrefetchBody<'_>, look_up: &LookUp<'_>) -> Result<Prefetch, ApiError> {
     let (exact, ef) = search_params(body.params)?;
+    let using = body.using.unwrap_or_else(|| UNNAMED.to_owned());
+    let mut asked = (checked_query(body.query)?, filter::filter(body.filter)?);
+    if let Some(from) = body.lookup_from {
+        asked = look_up(from, &using, asked)?;
+    }
+    let (query, filter) = asked;
     Ok(Prefetch {
-        using: body.using.unwrap_or_else(|| UNNAMED.to_owned()),
-        query: checked_query(body.query)?,
+        using,
+        query,
         limit: parse::at_least_one("prefetch.limit", body.limit.unwrap_or(DEFAULT_LIMIT))?,
         score_threshold: body.score_threshold.map(|Component(score)| score),
         exact,
         ef,
-        filter: filter::filter(body.filter)?,
-        prefetch: prefetches(body.prefetch)?,
+        filter,
+        prefetch: prefetches(body.prefetch, look_up)?,
     })
 }
 
 /// Whether the search is to be exact, and how many candidates it is to keep.
 fn search_params(params: Option<SearchParams<'_>>) -> Result<(bool, Option<usize>), ApiError> {
     let params = params.unwrap_or_default();
-    refuse(&[
-        ("params.indexed_only", params.indexed_only),
-        ("params.idf", params.idf),
-    ])?;
+    refuse(&[("params.idf", params.idf)])?;
     let ef = params
         .hnsw_ef
         .map(|ef| parse::at_least_one("params.hnsw_ef", ef))
@@ -242,6 +268,7 @@ fn checked_query(input: Option<QueryInput>) -> Result<Query, ApiError> {
         | Query::Discover(..)
         | Query::Context(_)
         | Query::Fusion(_)
+        | Query::Formula(_)
         | Query::Listed
         | Query::OrderBy(_)
         | Query::Sample => {}
@@ -254,10 +281,19 @@ mod tests {
     use omendb_engine::{PayloadSelector, PointId, VectorSelector};
 
     use super::*;
+    use crate::api::lookup::Asked;
+
+    /// Looks up in no collection at all.
+    fn nowhere(_: LookupFrom<'_>, using: &str, _: Asked) -> Result<Asked, ApiError> {
+        Err(ApiError::not_found(format!("looked up for {using:?}")))
+    }
 
     #[track_caller]
     fn check(json: &str, expected: Result<SearchRequest, (u16, &str)>) {
-        match (parse::body(json.as_bytes()).and_then(search_request), expected) {
+        match (
+            parse::body(json.as_bytes()).and_then(|body| search_request(body, &nowhere)),
+            expected,
+        ) {
             (Ok(request), Ok(expected)) => assert_eq!(request, expected, "{json}"),
             (Err(error), Err((status, part))) => {
                 assert_eq!(error.status(), status, "{json}: {}", error.message());
@@ -342,8 +378,13 @@ mod tests {
 
     #[test]
     fn a_batch_says_which_search_is_wrong() {
-        let error = |json: &str| batch(json.as_bytes()).expect_err("wrong").message().to_owned();
-        let both = batch(br#"{"searches":[{"query":[1]},{}]}"#).map(|searches| searches.len());
+        let error = |json: &str| {
+            batch(json.as_bytes(), &nowhere)
+                .expect_err("wrong")
+                .message()
+                .to_owned()
+        };
+        let both = batch(br#"{"searches":[{"query":[1]},{}]}"#, &nowhere).map(|searches| searches.len());
         assert_eq!(both.ok(), Some(2));
         assert!(error(r#"{"searches":[{},{"limit":0}]}"#).starts_with("searches[1].limit: `0`"));
         assert!(error(r#"{"searches":[{"limit":"x"}]}"#).contains("searches[0].limit: invalid type"));
@@ -376,8 +417,8 @@ mod tests {
             Err((422, "params.hnsw_ef: `0`")),
         );
         check(
-            &with(r#""params":{"indexed_only":true}"#),
-            Err((422, "params.indexed_only: `true`")),
+            &with(r#""params":{"idf":true}"#),
+            Err((422, "params.idf: `true`")),
         );
         check(
             &with(r#""params":{"ef":1}"#),
@@ -393,11 +434,15 @@ mod tests {
         );
         check(
             &with(r#""prefetch":[{"lookup_from":{"collection":"b"}}]"#),
-            Err((422, "prefetch.lookup_from")),
+            Err((404, "looked up for \"\"")),
         );
         check(
-            &with(r#""lookup_from":{"collection":"b"}"#),
-            Err((422, "lookup_from")),
+            &with(r#""using":"a","lookup_from":{"collection":"b"}"#),
+            Err((404, "looked up for \"a\"")),
+        );
+        check(
+            &with(r#""lookup_from":{"vector":"b"}"#),
+            Err((400, "lookup_from: missing field `collection`")),
         );
         check(&with(r#""with_payload":["a..b"]"#), Err((400, "a..b")));
         check(&with(r#""k":3"#), Err((400, "unknown field `k`")));
@@ -414,6 +459,6 @@ mod tests {
             Err((422, "query.mmr.diversity: `1.5`")),
         );
         check(r#"{"query":{"rrf":{"k":0}}}"#, Err((422, "query.rrf.k: `0`")));
-        check(r#"{"query":{"formula":1}}"#, Err((400, "query: `formula`")));
+        check(r#"{"query":{"text":1}}"#, Err((400, "query: `text`")));
     }
 }

@@ -208,9 +208,9 @@ const CASES: &[Case<'_>] = &[
     (
         "POST",
         QUERY,
-        r#"{"query":[1,2,3,4],"prefetch":{"lookup_from":{"collection":"d"}}}"#,
+        r#"{"query":[1,2,3,4],"prefetch":{"params":{"idf":true}}}"#,
         422,
-        &["prefetch.lookup_from", "collection"],
+        &["params.idf", "true"],
     ),
     (
         "POST",

@@ -26,6 +26,7 @@ mod demo; // what the demo prints works when pasted, and nothing is left behind
 mod durability; // kill -9 under writers loses nothing that was acknowledged
 mod filters; // what passes is found, counted, scrolled, changed and deleted
 mod formats; // one snapshot in every format, chosen by content negotiation
+mod formulas; // queries that read more than vectors: formulas, lookups, facets, distance matrices
 mod groups; // hits in groups, with what other collections know of the groups
 mod lifecycle; // readiness, health, draining, and what is refused at start
 mod movement; // each operation moves exactly the figures it is about
