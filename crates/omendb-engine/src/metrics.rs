@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use omendb_distance::Kernels;
 use omendb_metrics::{
-    Blocks, Cell, Counter, CounterValue, Counters, Family, Fold, GaugeValue, Histogram, HistogramCells,
-    Label, Latency, LatencyWindow, Size, SparseHistogramCells, labels, metrics,
+    Blocks, Cell, Counter, CounterValue, Counters, Exemplars, Family, Fold, GaugeValue, Histogram,
+    HistogramCells, Label, Latency, LatencyWindow, Size, SparseHistogramCells, labels, metrics,
 };
 
 use crate::{Component, ErrorKind};
@@ -164,6 +164,8 @@ metrics! {
 pub(crate) struct CollectionSeries {
     pub(crate) queries: Arc<Blocks<QueryBlock>>,
     pub(crate) writes: Arc<Blocks<WriteCells>>,
+    /// Of the duration of queries, for all workers.
+    pub(crate) exemplars: Arc<Exemplars>,
     pub(crate) window: LatencyWindow,
 }
 
@@ -172,6 +174,7 @@ impl Default for CollectionSeries {
         Self {
             queries: Arc::default(),
             writes: Arc::default(),
+            exemplars: Arc::default(),
             window: LatencyWindow::empty::<Latency>(),
         }
     }

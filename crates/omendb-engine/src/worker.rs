@@ -5,7 +5,7 @@ mod grouped;
 use std::sync::Arc;
 
 use omendb_distance::Kernels;
-use omendb_metrics::{Blocks, Timestamp, WorkerBlock, WorkerBlocks};
+use omendb_metrics::{Blocks, Origin, Timestamp, WorkerBlock, WorkerBlocks};
 
 use crate::collection::Services;
 use crate::ledger::{Charge, Component};
@@ -22,6 +22,8 @@ pub struct Worker {
     blocks: WorkerBlocks<QueryBlock>,
     stages: WorkerBlock<StageCells>,
     searcher: Searcher,
+    /// Who asked for the next search.
+    origin: Option<Origin>,
 }
 
 impl Worker {
@@ -32,7 +34,13 @@ impl Worker {
             blocks: WorkerBlocks::default(),
             stages: Blocks::register(stages),
             searcher: Searcher::new(Kernels::detected(), services.clock.clone(), seed),
+            origin: None,
         }
+    }
+
+    /// Says which request the next search is for, so that its duration can be traced back to it.
+    pub fn serve(&mut self, origin: Option<Origin>) {
+        self.origin = origin;
     }
 
     /// Searches `collection` on its newest snapshot and records what it took.
@@ -128,13 +136,20 @@ impl Worker {
         searched: Result<T, Error>,
         stats: impl FnOnce(&T) -> &SearchStats,
     ) -> Result<T, Error> {
-        let block = self.blocks.of(&collection.shared().series.queries);
+        let series = &collection.shared().series;
+        let origin = self.origin.take();
+        let block = self.blocks.of(&series.queries);
         block.cells.queries.increment();
         match &searched {
             Err(error) => block.cells.errors.of(QueryError::from(error.kind())).increment(),
             Ok(response) => {
-                let duration_ns = self.services.clock.now().nanos_since(granted);
+                let clock = &self.services.clock;
+                let now = clock.now();
+                let duration_ns = now.nanos_since(granted);
                 record(block, &self.stages, stats(response), duration_ns);
+                if let Some(origin) = origin {
+                    series.exemplars.offer(clock, now, duration_ns, &origin);
+                }
             }
         }
         searched

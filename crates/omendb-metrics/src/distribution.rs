@@ -1,5 +1,6 @@
 //! The buckets of a histogram at one moment: counts, sums, differences and quantiles.
 
+use crate::exemplar::{Exemplar, Exemplars};
 use crate::grid::{Grid, GridSpec, LATENCY_BUCKETS};
 
 /// What a histogram held when it was read, or what was added between two readings.
@@ -13,6 +14,8 @@ pub struct Distribution {
     buckets: Box<[u64]>,
     /// In recorded units.
     sum: u64,
+    /// One recent observation for some of the classic buckets, by position of the bucket.
+    exemplars: Box<[(usize, Exemplar)]>,
 }
 
 impl PartialEq for Distribution {
@@ -30,13 +33,19 @@ impl Distribution {
             spec: G::SPEC,
             buckets: Box::default(),
             sum: 0,
+            exemplars: Box::default(),
         }
     }
 
     /// With the given count per bucket and sum in recorded units.
     pub(crate) fn new(spec: &'static GridSpec, buckets: Box<[u64]>, sum: u64) -> Self {
         debug_assert!(buckets.is_empty() || buckets.len() == spec.buckets);
-        Self { spec, buckets, sum }
+        Self {
+            spec,
+            buckets,
+            sum,
+            exemplars: Box::default(),
+        }
     }
 
     /// Records `value` as the shared and the single-writer histograms do: for owners that are one thread and need
@@ -45,6 +54,25 @@ impl Distribution {
         debug_assert!(std::ptr::eq(self.spec, G::SPEC));
         self.buckets_mut()[G::bucket(value)] += 1;
         self.sum = self.sum.wrapping_add(value);
+    }
+
+    /// With what `exemplars` has now.
+    pub(crate) fn with(self, exemplars: &Exemplars) -> Self {
+        Self {
+            exemplars: exemplars.now(),
+            ..self
+        }
+    }
+
+    /// The exemplar of the classic bucket at `index`.
+    pub(crate) fn exemplar(&self, index: usize) -> Option<&Exemplar> {
+        let of_bucket = self.exemplars.iter().find(|(bucket, _)| *bucket == index);
+        of_bucket.map(|(_, exemplar)| exemplar)
+    }
+
+    /// Every exemplar, in the order of the buckets.
+    pub(crate) fn exemplars(&self) -> impl Iterator<Item = &Exemplar> {
+        self.exemplars.iter().map(|(_, exemplar)| exemplar)
     }
 
     /// The grid.

@@ -1,13 +1,14 @@
 //! Histograms: a dense and a sparse one for worker blocks, and one that any thread may write.
 
 use std::marker::PhantomData;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::blocks::Fold;
 use crate::cell::Cell;
 use crate::descriptor::Kind;
 use crate::distribution::Distribution;
+use crate::exemplar::Exemplars;
 use crate::grid::{Grid, GridSpec, LATENCY_BUCKETS, Latency};
 use crate::reading::{Instrument, Reading};
 
@@ -18,6 +19,8 @@ use crate::reading::{Instrument, Reading};
 pub struct HistogramCells {
     buckets: [Cell; LATENCY_BUCKETS],
     sum: Cell,
+    /// Of the whole, where several blocks were added up.
+    exemplars: Option<Arc<Exemplars>>,
 }
 
 impl Default for HistogramCells {
@@ -25,6 +28,7 @@ impl Default for HistogramCells {
         Self {
             buckets: std::array::from_fn(|_| Cell::default()),
             sum: Cell::default(),
+            exemplars: None,
         }
     }
 }
@@ -35,6 +39,11 @@ impl HistogramCells {
     pub fn record(&self, nanos: u64) {
         self.buckets[Latency::bucket(nanos)].increment();
         self.sum.add(nanos);
+    }
+
+    /// Shows `exemplars` with what was recorded: for the sum of several blocks, which share them.
+    pub fn show(&mut self, exemplars: &Arc<Exemplars>) {
+        self.exemplars = Some(Arc::clone(exemplars));
     }
 
     /// What was recorded so far.
@@ -60,7 +69,11 @@ impl Instrument for HistogramCells {
     const KIND: Kind = Kind::Histogram;
 
     fn read(&self) -> Option<Reading> {
-        Some(Reading::Distribution(Box::new(self.distribution())))
+        let distribution = self.distribution();
+        Some(Reading::Distribution(Box::new(match &self.exemplars {
+            Some(exemplars) => distribution.with(exemplars),
+            None => distribution,
+        })))
     }
 
     fn is_untouched(&self) -> bool {
@@ -76,6 +89,7 @@ type Chunk = [AtomicU64; CHUNK];
 #[derive(Debug)]
 struct Buckets {
     sum: AtomicU64,
+    exemplars: Exemplars,
     /// By octave; a coarser grid uses the first few.
     chunks: [OnceLock<Box<Chunk>>; LATENCY_BUCKETS.div_ceil(CHUNK)],
 }
@@ -84,6 +98,7 @@ impl Default for Buckets {
     fn default() -> Self {
         Self {
             sum: AtomicU64::new(0),
+            exemplars: Exemplars::default(),
             chunks: [const { OnceLock::new() }; LATENCY_BUCKETS.div_ceil(CHUNK)],
         }
     }
@@ -151,11 +166,22 @@ impl<G: Grid> Histogram<G> {
     }
 }
 
+impl Histogram<Latency> {
+    /// The exemplars shown with what was recorded.
+    pub fn exemplars(&self) -> &Exemplars {
+        &self.buckets.get_or_init(Box::default).exemplars
+    }
+}
+
 impl<G: Grid> Instrument for Histogram<G> {
     const KIND: Kind = Kind::Histogram;
 
     fn read(&self) -> Option<Reading> {
-        Some(Reading::Distribution(Box::new(self.distribution())))
+        let distribution = self.distribution();
+        Some(Reading::Distribution(Box::new(match self.buckets.get() {
+            Some(buckets) => distribution.with(&buckets.exemplars),
+            None => distribution,
+        })))
     }
 
     fn is_untouched(&self) -> bool {
@@ -163,12 +189,15 @@ impl<G: Grid> Instrument for Histogram<G> {
     }
 
     fn heap_bytes(&self) -> usize {
-        let in_use = |buckets: &Buckets| size_of::<Buckets>() + buckets.chunks_in_use() * size_of::<Chunk>();
+        let in_use = |buckets: &Buckets| {
+            let chunks = buckets.chunks_in_use() * size_of::<Chunk>();
+            size_of::<Buckets>() + chunks + buckets.exemplars.heap_bytes()
+        };
         self.buckets.get().map_or(0, |buckets| in_use(buckets))
     }
 }
 
-/// A histogram in a worker's block whose buckets are allocated by the octave, as values fall into them: 440 bytes in
+/// A histogram in a worker's block whose buckets are allocated by the octave, as values fall into them: 456 bytes in
 /// place, and 64 for each octave in use.
 #[derive(Debug)]
 pub struct SparseHistogramCells<G = Latency> {

@@ -9,11 +9,12 @@ use std::ops::Range;
 use crate::catalogue::FamilyInfo;
 use crate::descriptor::Kind;
 use crate::distribution::Distribution;
+use crate::exemplar::Exemplar;
 use crate::sample::{Sample, Value};
 use crate::snapshot::{PieceId, Snapshot};
 use crate::text::{BLOCK, push_blocks};
 use crate::wire::{
-    delimited, double, integer, integer_len, push_bytes, push_delimited, push_double, push_integer,
+    delimited, double, integer_len, push_bytes, push_delimited, push_double, push_integer,
     push_integer_field, push_message, zigzag,
 };
 
@@ -26,10 +27,13 @@ const HISTOGRAM: u8 = 7;
 /// `created_timestamp` of `Counter` and of `Histogram`.
 const COUNTER_START: u8 = 3;
 const HISTOGRAM_START: u8 = 15;
+/// The key of `exemplars` of `Histogram`, field 16, which takes two bytes.
+const NATIVE_EXEMPLAR: [u8; 2] = [0x82, 0x01];
 
 /// Bytes to expect of a sample and of a histogram: a wrong guess costs a copy, nothing else.
 const SCALAR_BYTES: usize = 136;
 const HISTOGRAM_BYTES: usize = 1_000;
+const EXEMPLAR_BYTES: usize = 90;
 
 impl Snapshot {
     /// The page as delimited protocol buffers. Every chosen family is there, also without series.
@@ -212,9 +216,9 @@ impl<'s> Page<'s> {
         *head_len = bytes.len();
         bytes.resize(*head_len + BLOCK, 0);
         let started = self.snapshot.started(open);
-        let start = start_of(COUNTER_START, started);
+        let start = timestamp(COUNTER_START, started);
         self.ends = [End::new(COUNTER, start.as_slice()), End::new(GAUGE, &[])];
-        self.histogram_start = start_of(HISTOGRAM_START, started);
+        self.histogram_start = timestamp(HISTOGRAM_START, started);
     }
 
     #[inline]
@@ -244,6 +248,10 @@ impl<'s> Page<'s> {
                 push_classic(out, distribution);
                 push_native(out, distribution);
                 out.extend_from_slice(&self.histogram_start);
+                for exemplar in distribution.exemplars() {
+                    out.extend_from_slice(&NATIVE_EXEMPLAR);
+                    push_exemplar(out, exemplar);
+                }
             });
         });
     }
@@ -252,11 +260,22 @@ impl<'s> Page<'s> {
 /// The classic buckets, the unbounded one included.
 fn push_classic(out: &mut Vec<u8>, distribution: &Distribution) {
     for (index, (_, cumulative)) in distribution.classic().enumerate() {
-        let count_len = integer_len(cumulative);
-        let keys = [delimited(3), count_len as u8 + 10, integer(1)];
-        out.extend_from_slice(&keys);
-        push_integer(out, cumulative);
-        push_double(out, 2, distribution.spec().classic_bound(index));
+        let bound = distribution.spec().classic_bound(index);
+        let push_bucket = |out: &mut Vec<u8>| {
+            push_integer_field(out, 1, cumulative);
+            push_double(out, 2, bound);
+        };
+        match distribution.exemplar(index) {
+            None => {
+                out.extend_from_slice(&[delimited(3), integer_len(cumulative) as u8 + 10]);
+                push_bucket(out);
+            }
+            Some(exemplar) => push_message(out, 3, EXEMPLAR_BYTES, |out| {
+                push_bucket(out);
+                out.push(delimited(3));
+                push_exemplar(out, exemplar);
+            }),
+        }
     }
 }
 
@@ -290,6 +309,20 @@ fn push_native(out: &mut Vec<u8>, distribution: &Distribution) {
     }
 }
 
+/// The length of an `Exemplar`, and the exemplar.
+fn push_exemplar(out: &mut Vec<u8>, exemplar: &Exemplar) {
+    let Exemplar {
+        nanos,
+        wall_nanos,
+        origin,
+    } = exemplar;
+    push_delimited(out, EXEMPLAR_BYTES, |out| {
+        push_label(out, 1, origin.label(), origin.id().as_bytes());
+        push_double(out, 2, *nanos as f64 / 1e9);
+        out.extend_from_slice(&timestamp(3, *wall_nanos));
+    });
+}
+
 /// A `BucketSpan`, unless it is empty.
 fn push_span(out: &mut Vec<u8>, run: Range<i64>, end: &mut i64) {
     if run.is_empty() {
@@ -304,7 +337,7 @@ fn push_span(out: &mut Vec<u8>, run: Range<i64>, end: &mut i64) {
 }
 
 /// A `Timestamp` as field `field`.
-fn start_of(field: u8, wall_nanos: u64) -> Vec<u8> {
+fn timestamp(field: u8, wall_nanos: u64) -> Vec<u8> {
     let (seconds, nanos) = (wall_nanos / 1_000_000_000, wall_nanos % 1_000_000_000);
     let mut start = Vec::with_capacity(24);
     let length = 2 + integer_len(seconds) + integer_len(nanos);

@@ -1,6 +1,6 @@
 //! The two text formats: Prometheus text 0.0.4 and OpenMetrics 1.0.
 //!
-//! They differ in the header lines of a family and in the end of the page. Bounds of histogram buckets are spelt as
+//! They differ in the header lines of a family, in exemplars and in the end of the page. Bounds of histogram buckets are spelt as
 //! OpenMetrics demands (`le="1.0"`) in both, so that a server which negotiates another format after an upgrade does
 //! not see new series. Lines are copied together from rendered pieces; only the numbers are formatted.
 //! (Prometheus, "Exposition formats"; OpenMetrics 1.0, section "Text format".)
@@ -8,6 +8,7 @@
 use crate::catalogue::FamilyInfo;
 use crate::descriptor::Kind;
 use crate::distribution::Distribution;
+use crate::exemplar::Exemplar;
 use crate::negotiate::Format;
 use crate::number::{push_float, push_signed, push_unsigned};
 use crate::sample::{Sample, Value};
@@ -18,9 +19,9 @@ impl Snapshot {
     /// series.
     pub fn to_page(&self, format: Format) -> Vec<u8> {
         match format {
-            Format::Text => render(self, |family| &family.text_header),
+            Format::Text => render(self, false, |family| &family.text_header),
             Format::OpenMetrics => {
-                let mut page = render(self, |family| &family.openmetrics_header);
+                let mut page = render(self, true, |family| &family.openmetrics_header);
                 page.extend_from_slice(b"# EOF\n");
                 page
             }
@@ -40,10 +41,11 @@ impl Snapshot {
     }
 }
 
-fn render(snapshot: &Snapshot, header: impl Fn(&FamilyInfo) -> &str) -> Vec<u8> {
+fn render(snapshot: &Snapshot, has_exemplars: bool, header: impl Fn(&FamilyInfo) -> &str) -> Vec<u8> {
     let text = Vec::with_capacity(size_hint(snapshot));
     let mut page = Page {
         snapshot,
+        has_exemplars,
         text,
         head: Vec::new(),
         head_of: None,
@@ -84,6 +86,7 @@ fn size_hint(snapshot: &Snapshot) -> usize {
 /// A page being written, every line where it stays: putting each together elsewhere and copying it takes 5 % longer.
 struct Page<'s> {
     snapshot: &'s Snapshot,
+    has_exemplars: bool,
     text: Vec<u8>,
     /// What a line shares with its predecessor: `name{first="..",`, if the last label alone differs.
     head: Vec<u8>,
@@ -133,11 +136,14 @@ impl Page<'_> {
             self.head.extend_from_slice(part.as_bytes());
         }
         let mut count = 0;
-        for (bound, cumulative) in distribution.classic() {
+        for (index, (bound, cumulative)) in distribution.classic().enumerate() {
             self.text.extend_from_slice(&self.head);
             self.text.extend_from_slice(bound.as_bytes());
             self.text.extend_from_slice(b"\"} ");
             push_unsigned(&mut self.text, cumulative);
+            if let Some(exemplar) = distribution.exemplar(index).filter(|_| self.has_exemplars) {
+                push_exemplar(&mut self.text, exemplar);
+            }
             self.text.push(b'\n');
             count = cumulative;
         }
@@ -181,6 +187,22 @@ pub(crate) fn push_blocks(out: &mut Vec<u8>, mut from: &[u8], length: usize) {
 #[inline(never)]
 fn push_rest(out: &mut Vec<u8>, rest: &[u8]) {
     out.extend_from_slice(rest);
+}
+
+/// What follows the value of a bucket in OpenMetrics.
+fn push_exemplar(out: &mut Vec<u8>, exemplar: &Exemplar) {
+    let Exemplar {
+        nanos,
+        wall_nanos,
+        origin,
+    } = exemplar;
+    for part in [" # {", origin.label(), "=\"", origin.id(), "\"} "] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    push_float(out, *nanos as f64 / 1e9);
+    out.push(b' ');
+    // Milliseconds, which a float still holds exactly enough to be written short.
+    push_float(out, (wall_nanos / 1_000_000) as f64 / 1e3);
 }
 
 #[inline]

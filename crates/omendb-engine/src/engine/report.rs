@@ -61,10 +61,12 @@ fn collect_series(series: &CollectionSeries, now: Timestamp, out: &mut Writer<'_
     let CollectionSeries {
         queries,
         writes,
+        exemplars,
         window,
     } = series;
-    let total = queries.read();
-    out.memory((queries.live() + 1) * size_of::<QueryBlock>() + window.heap_bytes());
+    let mut total = queries.read();
+    total.cells.duration.show(exemplars);
+    out.memory((queries.live() + 1) * size_of::<QueryBlock>() + window.heap_bytes() + exemplars.heap_bytes());
     out.reading(&total.cells);
     out.blocks(writes);
     let figures = window.figures(now, &total.cells.duration.distribution());

@@ -1,6 +1,6 @@
 //! The page as protocol buffers, read by a library that is not ours.
 
-use omendb_metrics::{Blocks, Format, Selection, Snapshot};
+use omendb_metrics::{Blocks, Clock, Format, Origin, Selection, Snapshot};
 
 use crate::chance::Chance;
 use crate::client_model::{self, MetricFamily, families, labels};
@@ -271,4 +271,64 @@ fn one_snapshot_says_the_same_in_every_format_whatever_is_in_it() {
             }
         }
     }
+}
+
+#[test]
+fn exemplars_are_with_their_buckets_and_with_the_native_histogram() {
+    let (clock, time) = Clock::manual();
+    time.set_wall(1_700_000_000_250_000_000);
+    let fixture = fixture();
+    let trace = Origin::trace("4bf92f3577b34da6a3ce929d0e0e4736").unwrap();
+    let observe = |nanos: u64, origin: &Origin| {
+        fixture.web.wait.record(nanos);
+        fixture
+            .web
+            .wait
+            .exemplars()
+            .offer(&clock, clock.now(), nanos, origin);
+    };
+    observe(3_000_000, &trace);
+    observe(90_000_000_000, &Origin::request("a-1").unwrap());
+    let snapshot = fixture
+        .registry
+        .snapshot(Selection::from_query("name[]=t_wait_seconds"));
+    let openmetrics = snapshot.to_openmetrics();
+    for line in [
+        "t_wait_seconds_bucket{le=\"0.00390625\"} 1 # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.003 1700000000.25\n",
+        "t_wait_seconds_bucket{le=\"+Inf\"} 2 # {request_id=\"a-1\"} 90.0 1700000000.25\n",
+    ] {
+        assert!(openmetrics.contains(line), "{openmetrics}");
+    }
+    assert_eq!(openmetrics.matches(" # {").count(), 2);
+    // Text 0.0.4 has no place for them.
+    assert!(!snapshot.to_text().contains(" # {"));
+    let families = families(&snapshot.to_protobuf());
+    let histogram = families[0].metric[0].histogram.as_ref().unwrap();
+    histogram.check_native("t_wait_seconds");
+    let of_buckets: Vec<_> = histogram
+        .bucket
+        .iter()
+        .filter_map(|bucket| {
+            let exemplar = bucket.exemplar.clone()?;
+            assert!(exemplar.value() <= bucket.upper_bound());
+            Some(exemplar)
+        })
+        .collect();
+    assert_eq!(of_buckets, histogram.exemplars);
+    let said: Vec<_> = of_buckets
+        .iter()
+        .map(|exemplar| {
+            let label = &exemplar.label[0];
+            let at = exemplar.timestamp.as_ref().unwrap().unix_nanos();
+            (label.name(), label.value(), exemplar.value(), at)
+        })
+        .collect();
+    let at = 1_700_000_000_250_000_000;
+    assert_eq!(
+        said,
+        [
+            ("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736", 0.003, at),
+            ("request_id", "a-1", 90.0, at)
+        ]
+    );
 }

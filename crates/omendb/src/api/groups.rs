@@ -105,6 +105,7 @@ pub async fn query_groups(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiE
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
     let (engine, clock, caller) = (Arc::clone(&app.engine), app.clock.clone(), call.caller.clone());
+    let origin = call.origin;
     let work = move |worker: &mut Worker| {
         let granted = clock.now();
         let lookups = Lookups {
@@ -118,6 +119,7 @@ pub async fn query_groups(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiE
             Ok::<_, ApiError>(engine.collection(&name)?)
         });
         let place = place.transpose()?;
+        worker.serve(origin);
         let response = worker.search_groups(granted, &collection, &request)?;
         let found = match (&place, &lookup) {
             (Some(place), Some(lookup)) => look_up(&response, place, lookup)?,

@@ -73,6 +73,7 @@ pub async fn query(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     let started = app.clock.now();
     let body = call.read_body().await?;
     let (engine, clock, caller) = (Arc::clone(&app.engine), app.clock.clone(), call.caller.clone());
+    let origin = call.origin;
     let work = move |worker: &mut Worker| {
         let granted = clock.now();
         let Question {
@@ -81,6 +82,7 @@ pub async fn query(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
             explain,
         } = question(&body)?;
         let db_id = aliases::reached(&engine, &caller, db_id)?;
+        worker.serve(origin);
         let response = worker.search_since(granted, &*engine.collection(&db_id)?, &request)?;
         let answer = QueryAnswer {
             hits: response.hits.iter().map(HitJson::from).collect(),

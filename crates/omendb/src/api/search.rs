@@ -120,6 +120,7 @@ pub async fn query(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
     let (engine, clock, caller) = (Arc::clone(&app.engine), app.clock.clone(), call.caller.clone());
+    let origin = call.origin;
     let work = move |worker: &mut Worker| {
         let granted = clock.now();
         let lookups = Lookups {
@@ -130,6 +131,7 @@ pub async fn query(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
         let request = search_request(parse::body(&body)?, &|from, using, asked| {
             lookups.look_up(from, using, asked)
         })?;
+        worker.serve(origin);
         let response = worker.search_since(granted, &collection, &request)?;
         envelope::ok(&QueryResult::from(&response), clock.now().since(started))
     };
@@ -146,6 +148,7 @@ pub async fn query_batch(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiEr
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
     let (engine, clock, caller) = (Arc::clone(&app.engine), app.clock.clone(), call.caller.clone());
+    let origin = call.origin;
     let work = move |worker: &mut Worker| {
         let lookups = Lookups {
             engine: &engine,
@@ -153,6 +156,7 @@ pub async fn query_batch(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiEr
             collection: collection.name(),
         };
         let requests = batch(&body, &|from, using, asked| lookups.look_up(from, using, asked))?;
+        worker.serve(origin);
         let responses = worker.search_batch(&collection, &requests)?;
         let results: Vec<_> = responses.iter().map(QueryResult::from).collect();
         envelope::ok(&results, clock.now().since(started))

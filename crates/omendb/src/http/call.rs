@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Method, Uri};
+use omendb_metrics::Origin;
 use serde::de::DeserializeOwned;
 
 use crate::auth::Caller;
@@ -27,6 +28,8 @@ pub struct Call {
     pub params: PathParams,
     /// Who asks, and what they may touch.
     pub caller: Caller,
+    /// What its observations are traced back by.
+    pub origin: Option<Origin>,
     /// The other end of the connection.
     pub peer: SocketAddr,
     /// The request body; read at most once.

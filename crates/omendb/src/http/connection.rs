@@ -20,6 +20,7 @@ use crate::http::app::App;
 use crate::http::body::ResponseBody;
 use crate::http::dispatch::dispatch;
 use crate::http::error::ApiError;
+use crate::http::identity::REQUEST_ID;
 use crate::http::socket::Socket;
 use crate::telemetry::requests::{EndpointLabel, RequestStats, Verb};
 
@@ -103,7 +104,7 @@ async fn finish(app: &App, mut socket: Socket, activity: &Activity, end: End) {
     }
     if matches!(end, End::Overdue(Verdict::HeadTooSlow)) {
         let message = "request head arrives too slowly (http.header_timeout)";
-        let answer = raw_answer(ApiError::new(StatusCode::REQUEST_TIMEOUT, message));
+        let answer = raw_answer(app, ApiError::new(StatusCode::REQUEST_TIMEOUT, message));
         // A client that has gone away meanwhile needs no answer.
         let _ = tokio::time::timeout(LINGER_TIME, socket.write_all(&answer)).await;
     }
@@ -137,7 +138,7 @@ fn refused_head(error: &hyper::Error, activity: &Activity) -> Option<StatusCode>
 pub(crate) async fn refuse(app: Arc<App>, stream: TcpStream, error: ApiError) {
     let activity = Arc::new(Activity::new(app.clock.now()));
     let mut socket = Socket::new(stream, Arc::clone(&app), activity);
-    let answer = raw_answer(error);
+    let answer = raw_answer(&app, error);
     let _ = tokio::time::timeout(LINGER_TIME, async {
         socket.write_all(&answer).await?;
         socket.linger(LINGER_BYTES).await
@@ -154,17 +155,19 @@ pub(crate) fn count_refusal(app: &App, status: StatusCode) {
         duration_nanos: 0,
         request_bytes: 0,
         response_bytes: 0,
+        origin: None,
     });
 }
 
 /// An answer outside hyper, which closes the connection.
-fn raw_answer(error: ApiError) -> Vec<u8> {
+fn raw_answer(app: &App, error: ApiError) -> Vec<u8> {
     let reply = error.into_reply(Duration::ZERO);
     let mut text = format!(
-        "HTTP/1.1 {}\r\ncontent-type: {}\r\ncontent-length: {}\r\nconnection: close\r\n",
+        "HTTP/1.1 {}\r\ncontent-type: {}\r\ncontent-length: {}\r\nconnection: close\r\n{REQUEST_ID}: {}\r\n",
         reply.status,
         reply.content_type,
-        reply.body.len()
+        reply.body.len(),
+        app.telemetry.request_ids.next(),
     )
     .into_bytes();
     for (name, value) in &reply.headers {

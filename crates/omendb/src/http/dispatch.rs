@@ -17,6 +17,7 @@ use crate::http::app::App;
 use crate::http::body::{BodyLimits, RequestBody, ResponseBody};
 use crate::http::call::{Call, PathParams};
 use crate::http::error::ApiError;
+use crate::http::identity::{Identity, REQUEST_ID};
 use crate::http::reply::Reply;
 use crate::http::router::Routed;
 use crate::routes::{Access, Answer, BodyKind, ROUTES, Route};
@@ -38,6 +39,8 @@ pub(crate) struct Answered {
 pub(crate) async fn dispatch(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>) -> Answered {
     let mut record = Record::begin(&app, request.method());
     let (head, incoming) = request.into_parts();
+    let identity = Identity::of(&head.headers, &app.telemetry.request_ids);
+    record.stats.origin = identity.origin;
     let expects_continue = head.headers.contains_key(header::EXPECT);
     let limits = BodyLimits {
         bytes: app.config.http_max_body.0,
@@ -49,6 +52,7 @@ pub(crate) async fn dispatch(app: Arc<App>, peer: SocketAddr, request: Request<I
         headers: head.headers,
         params: PathParams::default(),
         caller: Caller::anonymous(Grant::default()),
+        origin: identity.origin,
         peer,
         body: RequestBody::new(incoming, limits),
     };
@@ -67,6 +71,7 @@ pub(crate) async fn dispatch(app: Arc<App>, peer: SocketAddr, request: Request<I
     record.stats.response_bytes = reply.body.len() as u64;
     tracing::debug!(method = %call.method, path = call.uri.path(), status = record.stats.status, caller = &*call.caller.name);
     let mut response = reply.into_response();
+    response.headers_mut().insert(REQUEST_ID, identity.request_id);
     let left_body_unread = !call.body.is_complete();
     if left_body_unread {
         response
@@ -183,6 +188,7 @@ impl Record {
             duration_nanos: 0,
             request_bytes: 0,
             response_bytes: 0,
+            origin: None,
         };
         Self {
             app: Arc::clone(app),

@@ -7,6 +7,7 @@ pub mod call;
 mod connection;
 mod dispatch;
 pub mod error;
+pub(crate) mod identity;
 pub(crate) mod listener;
 pub mod reply;
 pub mod router;

@@ -18,6 +18,7 @@ use omendb_engine::{Engine, Worker};
 use omendb_metrics::{Clock, DeclarationError, Registry};
 use tokio::sync::Semaphore;
 
+use crate::http::identity::RequestIds;
 use crate::pool::{ConnectionPool, Slots};
 use crate::telemetry::allocator::AllocatorFigures;
 use crate::telemetry::pools::PoolOccupancy;
@@ -34,6 +35,9 @@ pub struct Telemetry {
     /// Every family of the server.
     pub registry: Registry,
     windows: Arc<RequestWindows>,
+    clock: Clock,
+    /// Names of requests.
+    pub(crate) request_ids: RequestIds,
     /// Taken while a page is rendered.
     renderings: Semaphore,
 }
@@ -55,7 +59,7 @@ impl Telemetry {
     ) -> Result<Self, DeclarationError> {
         let windows = Arc::new(RequestWindows::new(clock.clone(), Arc::clone(&web)));
         let registry = Registry::new(
-            clock,
+            clock.clone(),
             vec![
                 engine,
                 Arc::clone(&web) as _,
@@ -69,6 +73,8 @@ impl Telemetry {
             web,
             registry,
             windows,
+            request_ids: RequestIds::new(clock.wall() ^ u64::from(std::process::id()).rotate_left(40)),
+            clock,
             renderings: Semaphore::new(MAX_RENDERINGS),
         })
     }
@@ -82,10 +88,16 @@ impl Telemetry {
             duration_nanos,
             request_bytes,
             response_bytes,
+            origin,
         } = *stats;
         let endpoint = Endpoint(verb, endpoint);
         self.web.requests.increment((endpoint, Status::of(status)));
-        self.web.request_latency.of(endpoint).record(duration_nanos);
+        let latency = self.web.request_latency.of(endpoint);
+        latency.record(duration_nanos);
+        if let Some(origin) = origin {
+            let (clock, now) = (&self.clock, self.clock.now());
+            latency.exemplars().offer(clock, now, duration_nanos, &origin);
+        }
         self.web.request_bytes.add(request_bytes);
         self.web.response_bytes.add(response_bytes);
     }

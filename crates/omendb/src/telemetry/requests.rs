@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use hyper::Method;
-use omendb_metrics::{Label, labels};
+use omendb_metrics::{Label, Origin, labels};
 
 use crate::routes::ROUTES;
 
@@ -22,6 +22,8 @@ pub struct RequestStats {
     pub request_bytes: u64,
     /// Bytes of the response body.
     pub response_bytes: u64,
+    /// What its observations are traced back by; nothing for what was refused before it had a name.
+    pub origin: Option<Origin>,
 }
 
 labels! {

@@ -213,6 +213,82 @@ fn every_format_is_compressed_on_request_and_left_out_of_the_answer_to_a_head() 
 }
 
 #[test]
+fn an_answer_names_its_request_and_exemplars_lead_to_it() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let server = busy();
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let body = serde_json::json!({"query": [1, 2, 3, 4]}).to_string();
+    let query = |collection: &str, headers: &[(&str, &str)]| {
+        let path = format!("/collections/{collection}/points/query");
+        let headers = [headers, &[("content-type", "application/json")]].concat();
+        let answer = server.client().send("POST", &path, &headers, body.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer
+            .header("x-request-id")
+            .expect("every answer has one")
+            .to_owned()
+    };
+    // A collection's first query, in a bucket that has no exemplar of this second.
+    let mut client = server.client();
+    for name in ["named", "traced", "nameless"] {
+        create_collection(&mut client, name, "Dot");
+    }
+    assert_eq!(query("named", &[("x-request-id", "ticket-42")]), "ticket-42");
+    assert_eq!(
+        query(
+            "traced",
+            &[("x-request-id", "ticket-43"), ("traceparent", &parent)]
+        ),
+        "ticket-43"
+    );
+    let made = query(
+        "nameless",
+        &[("x-request-id", "two words"), ("traceparent", "00-zz")],
+    );
+    assert_eq!(made.len(), 16, "{made}");
+    let refused = server.client().get("/no/such/route");
+    assert!(refused.header("x-request-id").is_some());
+
+    let selection =
+        "/metrics?name[]=omendb_query_duration_seconds&name[]=omendb_http_request_latency_seconds";
+    let accept = [("accept", "application/openmetrics-text")];
+    let page = server.client().send("GET", selection, &accept, b"");
+    let exemplar_of = |collection: &str, label: &str| {
+        let mut lines = page.text().lines();
+        lines.any(|line| line.contains(&format!("db_id=\"{collection}\"")) && line.contains(label))
+    };
+    assert!(
+        exemplar_of("named", "# {request_id=\"ticket-42\"}"),
+        "{}",
+        page.text()
+    );
+    assert!(
+        exemplar_of("traced", &format!("# {{trace_id=\"{TRACE}\"}}")),
+        "{}",
+        page.text()
+    );
+    assert!(
+        exemplar_of("nameless", &format!("# {{request_id=\"{made}\"}}")),
+        "{}",
+        page.text()
+    );
+    let latency =
+        |line: &str| line.starts_with("omendb_http_request_latency_seconds_bucket") && line.contains(" # {");
+    assert!(page.text().lines().any(latency), "{}", page.text());
+    let with_native = |family: &MetricFamily| {
+        let histograms = family
+            .metric
+            .iter()
+            .filter_map(|metric| metric.histogram.as_ref());
+        histograms
+            .map(|histogram| histogram.exemplars.len())
+            .sum::<usize>()
+            > 0
+    };
+    assert!(families(&server, selection).iter().all(with_native));
+}
+
+#[test]
 fn gzip_comes_on_request_only() {
     let server = busy();
     let plain = server.client().get("/metrics");
