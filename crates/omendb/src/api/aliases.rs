@@ -70,11 +70,13 @@ struct ChangesBody {
 
 /// One change: the field that is given says which.
 #[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
 enum ActionBody {
-    CreateAlias(CreateBody),
-    DeleteAlias(DeleteBody),
-    RenameAlias(RenameBody),
+    #[serde(rename = "create_alias")]
+    Create(CreateBody),
+    #[serde(rename = "delete_alias")]
+    Delete(DeleteBody),
+    #[serde(rename = "rename_alias")]
+    Rename(RenameBody),
 }
 
 #[derive(Deserialize)]
@@ -100,12 +102,12 @@ struct RenameBody {
 impl From<ActionBody> for AliasChange {
     fn from(body: ActionBody) -> Self {
         match body {
-            ActionBody::CreateAlias(CreateBody {
+            ActionBody::Create(CreateBody {
                 collection_name: collection,
                 alias_name: alias,
             }) => Self::Create { alias, collection },
-            ActionBody::DeleteAlias(DeleteBody { alias_name: alias }) => Self::Delete { alias },
-            ActionBody::RenameAlias(RenameBody {
+            ActionBody::Delete(DeleteBody { alias_name: alias }) => Self::Delete { alias },
+            ActionBody::Rename(RenameBody {
                 old_alias_name: from,
                 new_alias_name: to,
             }) => Self::Rename { from, to },
