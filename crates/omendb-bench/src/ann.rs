@@ -12,9 +12,10 @@ use omendb_engine::{
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Hits per query, and recall is counted over as many true neighbours.
-const K: usize = 10;
+pub(crate) const K: usize = 10;
 
 /// Candidate list sizes to ask for. A plan that ignores them is measured once.
 const EFS: [usize; 7] = [10, 16, 32, 64, 128, 256, 512];
@@ -33,19 +34,10 @@ const TIE: f32 = 1e-5;
 pub(crate) fn measure(options: &Options) -> Result<Report, String> {
     let data = DataSet::read(options.data.as_deref())?;
     let scratch = Scratch::new()?;
-    let options = EngineOptions {
-        has_housekeeping: false,
-        ..EngineOptions::new(&scratch.0, 1)
-    };
-    let engine = Engine::open(options).map_err(|error| error.to_string())?;
-    engine.load().map_err(|error| error.to_string())?;
-    let config = CollectionConfig::unnamed(data.points.columns(), Distance::Cosine);
-    let collection = engine
-        .create_collection("ann", config)
-        .map_err(|error| error.to_string())?;
+    let (engine, collection) = open(&scratch, &data)?;
 
     let started = process_cpu_s();
-    insert(&collection, &data.points)?;
+    insert(&collection, &data.points, |_| Payload::default())?;
     let insert_cpu_s = process_cpu_s() - started;
     engine.tick();
     let build_cpu_s = process_cpu_s() - started - insert_cpu_s;
@@ -69,14 +61,14 @@ pub(crate) fn measure(options: &Options) -> Result<Report, String> {
     Ok(report)
 }
 
-struct DataSet {
-    points: Matrix<f32>,
-    queries: Matrix<f32>,
+pub(crate) struct DataSet {
+    pub(crate) points: Matrix<f32>,
+    pub(crate) queries: Matrix<f32>,
     neighbors: Matrix<i32>,
 }
 
 impl DataSet {
-    fn read(directory: Option<&Path>) -> Result<Self, String> {
+    pub(crate) fn read(directory: Option<&Path>) -> Result<Self, String> {
         let directory = dataset::directory(directory)?;
         Ok(Self {
             points: dataset::vectors(&directory)?,
@@ -87,10 +79,10 @@ impl DataSet {
 }
 
 /// An engine's directory, removed in the end.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Self, String> {
+    pub(crate) fn new() -> Result<Self, String> {
         let directory = std::env::temp_dir().join(format!("omendb-bench-{}", std::process::id()));
         std::fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         Ok(Self(directory))
@@ -104,14 +96,33 @@ impl Drop for Scratch {
     }
 }
 
+/// An engine whose background work the caller does, and an empty collection for the points.
+pub(crate) fn open(scratch: &Scratch, data: &DataSet) -> Result<(Arc<Engine>, Arc<Collection>), String> {
+    let options = EngineOptions {
+        has_housekeeping: false,
+        ..EngineOptions::new(&scratch.0, 1)
+    };
+    let engine = Engine::open(options).map_err(|error| error.to_string())?;
+    engine.load().map_err(|error| error.to_string())?;
+    let config = CollectionConfig::unnamed(data.points.columns(), Distance::Cosine);
+    let collection = engine
+        .create_collection("ann", config)
+        .map_err(|error| error.to_string())?;
+    Ok((engine, collection))
+}
+
 /// Row `i` becomes the point with id `i`.
-fn insert(collection: &Collection, points: &Matrix<f32>) -> Result<(), String> {
+pub(crate) fn insert(
+    collection: &Collection,
+    points: &Matrix<f32>,
+    payload: impl Fn(usize) -> Payload,
+) -> Result<(), String> {
     for start in (0..points.rows()).step_by(BATCH) {
         let rows = start..(start + BATCH).min(points.rows());
         let batch = rows.map(|row| Point {
             id: PointId::from(row as u64),
             vectors: Vectors::Unnamed(points.row(row).to_vec()),
-            payload: Payload::default(),
+            payload: payload(row),
         });
         collection
             .write(WriteBatch::upsert(batch.collect()))

@@ -12,6 +12,7 @@ use std::str::FromStr;
 mod ann;
 mod distance;
 mod export;
+mod filters;
 mod http;
 mod ingest;
 mod memory;
@@ -57,6 +58,11 @@ const BENCHMARKS: &[Benchmark] = &[
         "http",
         "1,000 queries over HTTP by 1 and by 8 clients [--url URL [--pid N]] [--ef N] [--queries N] [--filter NAME]",
         http::measure,
+    ),
+    (
+        "filters",
+        "nearest neighbours under filters on 50,000 real points, beside a scan of the matches",
+        filters::measure,
     ),
     (
         "ingest",

@@ -33,7 +33,7 @@ pub const MAX_PAYLOAD_DEPTH: usize = 64;
 /// Hits of one search, `offset` included: what the heap of one query may hold.
 pub const MAX_SEARCH_DEPTH: usize = 1 << 20;
 /// Candidates that a search through a graph keeps unless it says otherwise.
-pub const DEFAULT_EF: usize = 128;
+pub const DEFAULT_EF: usize = 100;
 /// Most candidates that a search through a graph may ask for.
 pub const MAX_EF: usize = 1 << 16;
 /// Bytes of the file of one graph.

@@ -268,7 +268,7 @@ impl Graph {
             (self, &origin),
             Aim::first(self.tuning.ef_construct),
             &mut Steps::default(),
-            |_| true,
+            &mut |_| true,
         );
         if let Some(nearest) = walk.found().next() {
             self.entry = Some(nearest.node);

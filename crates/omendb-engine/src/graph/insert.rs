@@ -40,9 +40,12 @@ impl<'a> Inserter<'a> {
         };
         let origin = Origin::node(self.kernels, self.graph, (block, position));
         let aim = Aim::first(self.graph.tuning.ef_construct);
-        walk.run((self.graph, &origin), aim, &mut Steps::default(), |near| {
-            near.node != node
-        });
+        walk.run(
+            (self.graph, &origin),
+            aim,
+            &mut Steps::default(),
+            &mut |near: Near| near.node != node,
+        );
         let mut candidates: Vec<Near> = walk.found().collect();
         if self.join_copy((block, position), node, &candidates) {
             return;

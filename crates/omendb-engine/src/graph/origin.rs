@@ -128,7 +128,10 @@ impl<'a> Origin<'a> {
     #[inline]
     pub(crate) fn expect(&self, block: &Block, position: usize) {
         match (&self.form, block.rows().codes()) {
-            (Form::Coded(..), Some(codes)) => prefetch(codes.row(position).0),
+            (Form::Coded(..), Some(codes)) => {
+                prefetch(codes.row(position).0);
+                prefetch(&codes.certificates().0[position..=position]);
+            }
             (Form::Plain(_) | Form::Coded(..), _) => prefetch(block.rows().slot(position)),
         }
     }

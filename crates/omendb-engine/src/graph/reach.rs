@@ -55,12 +55,12 @@ impl Graph {
 
     /// Adds a link to `node` from near by: where there is room, else in place of the last link of the nearest.
     fn lead_to(&self, node: u32, origin: &Origin<'_>, walk: &mut Walk) -> bool {
-        let accepts = |near: Near| near.node != node;
+        let mut accepts = |near: Near| near.node != node;
         walk.run(
             (self, origin),
             Aim::first(CANDIDATES),
             &mut Steps::default(),
-            accepts,
+            &mut accepts,
         );
         let near: Vec<Near> = walk.found().collect();
         let places = || near.iter().filter_map(|near| self.locate(near.node));

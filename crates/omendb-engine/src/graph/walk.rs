@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use crate::graph::{Graph, Near, Origin};
 
-/// What a walk may cost and did cost.
+/// What a walk cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Steps {
     /// Nodes whose links were followed.
@@ -19,20 +19,36 @@ pub(crate) struct Steps {
 pub(crate) struct Aim {
     /// How many nodes to find.
     pub(crate) ef: usize,
-    /// Distances after which it is given up.
-    pub(crate) most_distances: u64,
     /// Whether nodes with the same vector as another are found too.
     pub(crate) with_copies: bool,
 }
 
 impl Aim {
-    /// So many nodes, at any cost; of those with the same vector the first alone.
+    /// So many nodes; of those with the same vector the first alone.
     pub(crate) fn first(ef: usize) -> Self {
         Self {
             ef,
-            most_distances: u64::MAX,
             with_copies: false,
         }
+    }
+}
+
+/// Who a walk is made for. A function that accepts nodes lets it go on to its end.
+pub(crate) trait Seeker {
+    /// Whether a node that would be among the nearest may be; asked once for each.
+    fn accepts(&mut self, near: Near) -> bool;
+
+    /// Whether to go on after these steps.
+    fn goes_on(&self, steps: Steps) -> bool;
+}
+
+impl<F: FnMut(Near) -> bool> Seeker for F {
+    fn accepts(&mut self, near: Near) -> bool {
+        self(near)
+    }
+
+    fn goes_on(&self, _steps: Steps) -> bool {
+        true
     }
 }
 
@@ -47,14 +63,13 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Finds the nearest nodes that `accepts` says yes to; it is asked once for each that would be among them. The walk
-    /// goes through the others too. False if it was given up.
+    /// Finds the nearest nodes that the seeker accepts, and goes through the others too. False if it was given up.
     pub(crate) fn run(
         &mut self,
         (graph, origin): (&Graph, &Origin<'_>),
         aim: Aim,
         steps: &mut Steps,
-        mut accepts: impl FnMut(Near) -> bool,
+        seeker: &mut impl Seeker,
     ) -> bool {
         self.reset(graph);
         let Some(entry) = graph.entry() else {
@@ -62,10 +77,9 @@ impl Walk {
         };
         self.fresh.push(entry);
         self.see(entry);
-        let most_distances = steps.distances.saturating_add(aim.most_distances);
         loop {
-            self.enter((graph, origin), aim, steps, &mut accepts);
-            if steps.distances > most_distances {
+            self.enter((graph, origin), aim, steps, seeker);
+            if !seeker.goes_on(*steps) {
                 return false;
             }
             let Some(Reverse(next)) = self.frontier.pop() else {
@@ -112,7 +126,7 @@ impl Walk {
         (graph, origin): (&Graph, &Origin<'_>),
         aim: Aim,
         steps: &mut Steps,
-        accepts: &mut impl FnMut(Near) -> bool,
+        seeker: &mut impl Seeker,
     ) {
         let mut fresh = std::mem::take(&mut self.fresh);
         steps.distances += fresh.len() as u64;
@@ -125,15 +139,15 @@ impl Walk {
                 continue;
             }
             self.frontier.push(Reverse(near));
-            self.offer(aim.ef, near, accepts);
+            self.offer(aim.ef, near, seeker);
             let mut next = block.copy(position).filter(|_| aim.with_copies);
             while let Some(node) = next
                 && self.has_room(aim.ef, Near { node: 0, ..near })
-                && steps.distances <= aim.most_distances
+                && seeker.goes_on(*steps)
             {
                 // Chains may be long, and asking about each of them is the work of a walk too.
                 steps.distances += 1;
-                self.offer(aim.ef, Near { node, ..near }, accepts);
+                self.offer(aim.ef, Near { node, ..near }, seeker);
                 next = graph
                     .locate(node)
                     .and_then(|(block, position)| block.copy(position));
@@ -147,8 +161,8 @@ impl Walk {
         self.best.len() < ef || self.best.peek().is_some_and(|worst| near < *worst)
     }
 
-    fn offer(&mut self, ef: usize, near: Near, accepts: &mut impl FnMut(Near) -> bool) {
-        if self.has_room(ef, near) && accepts(near) {
+    fn offer(&mut self, ef: usize, near: Near, seeker: &mut impl Seeker) {
+        if self.has_room(ef, near) && seeker.accepts(near) {
             if self.best.len() >= ef {
                 self.best.pop();
             }

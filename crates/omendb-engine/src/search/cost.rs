@@ -1,23 +1,25 @@
 //! What each way to the nearest points costs, so that the cheapest is taken.
 //!
-//! The unit is a row compared in a scan, in long runs; figures are of 384-dimensional codes, where a row takes about
-//! 15 ns, and rounded, since a plan that is off by a tenth is as good.
+//! The unit is a row compared in a scan, in long runs: about 20 ns for codes of 384 dimensions. The figures were measured
+//! there (`cargo x bench filters`) and rounded, since a plan that is off by a tenth is as good.
 
 /// A node of a walk: its row is fetched from anywhere, it is looked up and queued.
-const WALKED: f64 = 4.0;
+const WALKED: f64 = 5.0;
 /// A row that an index points at.
 const POINTED_AT: f64 = 3.0;
 /// A chunk looked into, whatever is in it.
 const CHUNK: f64 = 2.0;
 /// A payload tested against a filter.
-const TESTED: f64 = 15.0;
+const TESTED: f64 = 20.0;
 
-/// Nodes that a walk sees for each candidate it keeps, and on its way to the first of them.
+/// Nodes that a walk sees for each candidate it keeps or would keep if it passed, and on its way to the first of them.
 const SEEN_PER_CANDIDATE: f64 = 14.0;
 const SEEN_ON_THE_WAY: f64 = 300.0;
+/// Nodes that are tested for each of these candidates: those that are replaced by nearer ones later, too.
+const TESTED_PER_CANDIDATE: f64 = 3.0;
 
-/// How much of what a scan would cost a walk may take before it is given up, where nobody knows how many points pass.
-const ADVANCE: f64 = 0.5;
+/// So many tests tell how many points pass where the walk is, for better or worse.
+const TELLING_TESTS: u64 = 48;
 
 /// What there is to search.
 #[derive(Clone, Copy, Debug)]
@@ -38,50 +40,74 @@ pub(crate) enum Passing {
     Unknown,
 }
 
-/// Nodes that a walk may see before a scan would have been cheaper; `None` if it is so from the start.
-pub(crate) fn walk_allowance(extent: Extent, ef: usize, passing: Passing) -> Option<u64> {
-    let Extent {
-        points,
-        chunks,
-        uncovered,
-    } = extent;
-    let scan = match passing {
-        Passing::All | Passing::Unknown => points + chunks * CHUNK,
-        Passing::Indexed(matches) => matches * POINTED_AT + chunks * CHUNK,
-    };
-    let share = match passing {
-        Passing::All | Passing::Unknown => 1.0,
-        Passing::Indexed(matches) => (matches / points).clamp(f64::MIN_POSITIVE, 1.0),
-    };
-    let tests = match passing {
-        Passing::All => 0.0,
-        Passing::Indexed(_) | Passing::Unknown => ef as f64 / share * TESTED,
-    };
-    let seen = SEEN_ON_THE_WAY + SEEN_PER_CANDIDATE * ef as f64 / share;
-    let walk = seen * WALKED + tests + uncovered;
-    if walk >= scan {
-        return None;
+/// What a walk may cost before a scan would have been cheaper.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowance {
+    ef: f64,
+    scan: f64,
+    is_filtered: bool,
+}
+
+impl Allowance {
+    /// `None` if a scan is cheaper from the start.
+    pub(crate) fn of(extent: Extent, ef: usize, passing: Passing) -> Option<Self> {
+        let Extent {
+            points,
+            chunks,
+            uncovered,
+        } = extent;
+        let (scan, share) = match passing {
+            Passing::All | Passing::Unknown => (points, 1.0),
+            Passing::Indexed(matches) => (matches * POINTED_AT, (matches / points).clamp(1e-9, 1.0)),
+        };
+        let allowance = Self {
+            ef: ef as f64,
+            // Points beside the graph are scanned either way.
+            scan: scan + chunks * CHUNK - uncovered,
+            is_filtered: !matches!(passing, Passing::All),
+        };
+        (allowance.walk(share) < allowance.scan).then_some(allowance)
     }
-    let most = match passing {
-        // It ends by itself.
-        Passing::All => return Some(u64::MAX),
-        Passing::Indexed(_) | Passing::Unknown => ADVANCE * scan / WALKED,
-    };
-    Some(most.max(seen) as u64)
+
+    /// Whether to go on after so many nodes seen, payloads tested and payloads that passed.
+    pub(crate) fn goes_on(self, seen: u64, tested: u64, passed: u64) -> bool {
+        if !self.is_filtered {
+            // It ends by itself.
+            return true;
+        }
+        let spent = seen as f64 * WALKED + tested as f64 * TESTED;
+        let share = passed.max(1) as f64 / tested.max(1) as f64;
+        let is_told = tested >= TELLING_TESTS;
+        spent < self.scan && (!is_told || self.walk(share) < self.scan)
+    }
+
+    /// What a walk costs where this share of the points passes.
+    fn walk(self, share: f64) -> f64 {
+        let candidates = self.ef / share;
+        let tests = if self.is_filtered {
+            candidates * TESTED_PER_CANDIDATE * TESTED
+        } else {
+            0.0
+        };
+        (SEEN_ON_THE_WAY + SEEN_PER_CANDIDATE * candidates) * WALKED + tests
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(points: f64, passing: Passing, walks: bool) {
-        let extent = Extent {
+    fn extent(points: f64, uncovered: f64) -> Extent {
+        Extent {
             points,
             chunks: points / 128.0,
-            uncovered: 100.0,
-        };
-        let allowance = walk_allowance(extent, 100, passing);
+            uncovered,
+        }
+    }
+
+    #[track_caller]
+    fn check(points: f64, passing: Passing, walks: bool) {
+        let allowance = Allowance::of(extent(points, 100.0), 100, passing);
         assert_eq!(allowance.is_some(), walks, "{points} {passing:?}: {allowance:?}");
     }
 
@@ -100,11 +126,17 @@ mod tests {
 
     #[test]
     fn what_the_graph_does_not_cover_counts() {
-        let extent = Extent {
-            points: 50_000.0,
-            chunks: 400.0,
-            uncovered: 50_000.0,
-        };
-        assert_eq!(walk_allowance(extent, 100, Passing::All), None);
+        assert!(Allowance::of(extent(50_000.0, 49_000.0), 100, Passing::All).is_none());
+    }
+
+    #[test]
+    fn a_walk_that_meets_too_few_points_that_pass_is_given_up() {
+        let allowance = Allowance::of(extent(50_000.0, 0.0), 100, Passing::Unknown).expect("worth a try");
+        assert!(allowance.goes_on(500, 10, 0), "nothing is told yet");
+        assert!(allowance.goes_on(500, 60, 40));
+        assert!(!allowance.goes_on(500, 60, 6));
+        assert!(!allowance.goes_on(12_000, 40, 30), "a scan would be done by now");
+        let unfiltered = Allowance::of(extent(50_000.0, 0.0), 100, Passing::All).expect("worth it");
+        assert!(unfiltered.goes_on(1 << 40, 0, 0));
     }
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use omendb_metrics::Clock;
+
 use crate::filter::{Filter, Subject as Tested};
-use crate::graph::{Aim, Graph, Near, Origin, Steps};
+use crate::graph::{Aim, Graph, Near, Origin, Seeker, Steps};
 use crate::payload_index::Selection;
 use crate::search::Searcher;
-use crate::search::cost::{Extent, Passing, walk_allowance};
+use crate::search::cost::{Allowance, Extent, Passing};
 use crate::search::coverage::Coverage;
 use crate::search::filtered::FilteredScan;
 use crate::search::find::{Ranking, Subject};
@@ -79,8 +81,9 @@ impl Nearest<'_> {
         let mut coverage = std::mem::take(&mut self.searcher.coverage);
         coverage.follow(graph, self.state);
         let ef = ranking.ef.unwrap_or(limits::DEFAULT_EF).max(ranking.depth);
-        let allowance = walk_allowance(self.extent(&coverage), ef, self.passing());
-        let is_done = allowance.is_some_and(|most| self.walk((graph, &coverage), most, (ef, ranking.depth)));
+        let allowance = Allowance::of(self.extent(&coverage), ef, self.passing());
+        let is_done =
+            allowance.is_some_and(|allowance| self.walk((graph, &coverage), allowance, (ef, ranking.depth)));
         if is_done {
             let others = coverage.others().iter();
             let state = self.state;
@@ -134,7 +137,7 @@ impl Nearest<'_> {
     fn walk(
         &mut self,
         (graph, coverage): (&Graph, &Coverage),
-        most_distances: u64,
+        allowance: Allowance,
         (ef, depth): (usize, usize),
     ) -> bool {
         let Target {
@@ -145,32 +148,26 @@ impl Nearest<'_> {
         } = *self.comparison.target;
         let origin = Origin::query(self.searcher.kernels, distance, (query, self.comparison.screen()));
         let mut walk = std::mem::take(&mut self.searcher.walk);
-        let (state, filter, stats) = (self.state, self.filter, &mut *self.stats);
-        let clock = &self.searcher.clock;
         let mut steps = Steps::default();
         let aim = Aim {
             ef,
-            most_distances,
             with_copies: true,
         };
-        let is_whole = walk.run((graph, &origin), aim, &mut steps, |near| {
-            let (number, position) = state.layout.locate(near.node);
-            let Some(chunk) = state.chunk(number).filter(|_| coverage.contains(number)) else {
-                return false;
-            };
-            if !chunk.alive.contains(position) || excluded.contains(&near.node) {
-                return false;
-            }
-            filter.is_none_or(|filter| {
-                let begun = clock.now();
-                let passes = Tested::point(&state.layout, chunk, position).passes(filter);
-                stats.filter_ns += clock.now().nanos_since(begun);
-                stats.filter_checked += 1;
-                stats.filter_rejected += u64::from(!passes);
-                passes
-            })
-        });
-        self.note(steps);
+        let mut points = Points {
+            state: self.state,
+            coverage,
+            excluded,
+            filter: self.filter,
+            allowance,
+            clock: &self.searcher.clock,
+            stats: self.stats,
+            checked: 0,
+            passed: 0,
+        };
+        let is_whole = walk.run((graph, &origin), aim, &mut steps, &mut points);
+        let Steps { hops, distances } = steps;
+        self.stats.hops += hops;
+        self.comparison.count_walked(distances, self.stats);
         // If it ended with fewer than are asked for, there are no more, or they are out of its reach.
         let is_whole = is_whole && walk.count() >= depth;
         if is_whole {
@@ -192,11 +189,6 @@ impl Nearest<'_> {
         }
     }
 
-    fn note(&mut self, Steps { hops, distances }: Steps) {
-        self.stats.hops += hops;
-        self.comparison.count_walked(distances, self.stats);
-    }
-
     fn is_coded(&self) -> bool {
         self.state.layout.columns[self.comparison.target.column].is_coded
     }
@@ -216,5 +208,51 @@ impl Nearest<'_> {
             (Some(_), Some(selection)) => Passing::Indexed(selection.estimate as f64),
             (Some(_), None) => Passing::Unknown,
         }
+    }
+}
+
+/// The points that a walk is after.
+struct Points<'a> {
+    state: &'a State,
+    coverage: &'a Coverage,
+    excluded: &'a [u32],
+    filter: Option<&'a Filter>,
+    allowance: Allowance,
+    clock: &'a Clock,
+    stats: &'a mut SearchStats,
+    /// Payloads tested in this walk, and those that passed.
+    checked: u64,
+    passed: u64,
+}
+
+impl Seeker for Points<'_> {
+    /// A node is a point of this state if the state has its chunk as the graph does, and the point in it.
+    fn accepts(&mut self, near: Near) -> bool {
+        let (number, position) = self.state.layout.locate(near.node);
+        let Some(chunk) = self
+            .state
+            .chunk(number)
+            .filter(|_| self.coverage.contains(number))
+        else {
+            return false;
+        };
+        if !chunk.alive.contains(position) || self.excluded.contains(&near.node) {
+            return false;
+        }
+        let Some(filter) = self.filter else {
+            return true;
+        };
+        let begun = self.clock.now();
+        let passes = Tested::point(&self.state.layout, chunk, position).passes(filter);
+        self.stats.filter_ns += self.clock.now().nanos_since(begun);
+        self.stats.filter_checked += 1;
+        self.stats.filter_rejected += u64::from(!passes);
+        self.checked += 1;
+        self.passed += u64::from(passes);
+        passes
+    }
+
+    fn goes_on(&self, steps: Steps) -> bool {
+        self.allowance.goes_on(steps.distances, self.checked, self.passed)
     }
 }
