@@ -34,6 +34,7 @@ use crate::metrics::CollectionSeries;
 use crate::payload_index::{Build, Indexes};
 use crate::projection::Projection;
 use crate::recall::{Accuracy, AccuracyReport};
+use crate::sparse_index::{self, SparseIndexes};
 use crate::state::State;
 use crate::{
     CollectionConfig, Error, ErrorKind, Filter, IndexInfo, PayloadSelector, PointId, Record, VectorSelector,
@@ -263,7 +264,7 @@ impl Collection {
         self.shared.indexes().describe(&*self.snapshot()?)
     }
 
-    /// Brings the payload indexes up to date with the present state, while reads and writes go on.
+    /// Brings the indexes of payloads and of sparse vectors up to date with the present state, while reads and writes go on.
     pub(crate) fn build_indexes(&self) {
         let mut seen = self.index_turn.lock().unwrap_or_else(PoisonError::into_inner);
         let (Ok(state), indexes) = (self.snapshot(), self.shared.indexes()) else {
@@ -278,6 +279,15 @@ impl Collection {
         // The keys of a schema are paths, so there is nothing to report.
         let _ = build.run(&indexes, |newer| {
             self.shared.publish_indexes(newer.clone());
+            self.shared.status() != CollectionStatus::Closed
+        });
+        let build = sparse_index::Build {
+            state: &state,
+            ledger: &self.shared.ledger,
+            is_quiet: build.is_quiet,
+        };
+        build.run(&self.shared.sparse_indexes(), |newer| {
+            self.shared.publish_sparse_indexes(newer.clone());
             self.shared.status() != CollectionStatus::Closed
         });
     }
@@ -310,6 +320,7 @@ impl Collection {
         self.shared.publish_indexes(Indexes::default());
         drop(self.graph_turn.lock().unwrap_or_else(PoisonError::into_inner));
         self.shared.publish_graphs(Graphs::default());
+        self.shared.publish_sparse_indexes(SparseIndexes::default());
         drop(self.snapshot_turn.lock().unwrap_or_else(PoisonError::into_inner));
     }
 

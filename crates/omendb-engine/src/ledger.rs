@@ -21,6 +21,8 @@ labels! {
         Graph = "graph",
         /// Indexes of payload keys.
         PayloadIndex = "payload_index",
+        /// Inverted indexes of sparse vectors.
+        SparseIndex = "sparse_index",
         /// Encoded writes that wait for the log.
         LogBuffers = "log_buffers",
         /// The query that the recall probe has in hand, and the worst it has seen.

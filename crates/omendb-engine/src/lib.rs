@@ -46,6 +46,7 @@ mod projection;
 mod recall;
 mod record;
 mod search;
+mod sparse_index;
 mod state;
 mod stats;
 mod validation;

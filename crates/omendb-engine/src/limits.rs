@@ -42,6 +42,8 @@ pub const MAX_GRAPH_FILE_BYTES: usize = 32 << 30;
 pub const MAX_BATCH_SEARCHES: usize = 1_000;
 /// Vectors and points that one query compares with, its prefetches not included.
 pub const MAX_EXAMPLES: usize = 1_024;
+/// Terms of all sparse vectors that one query compares with.
+pub const MAX_QUERY_TERMS: usize = 1 << 20;
 /// Points that a diverse query chooses from: it compares them with one another.
 pub const MAX_DIVERSE_CANDIDATES: usize = 16_384;
 /// Prefetches of one query, those in front of others included.

@@ -107,7 +107,10 @@ metrics! {
         /// Points scored in full because the bound of their coded distance did not rule them out. Many of them for few
         /// hits mean that the codes say little about these vectors.
         pub(crate) rescored: Cell = "omendb_engine_rescored_total",
-        /// Bytes of vectors and codes read to compute distances: what a query costs.
+        /// Entries of inverted indexes of sparse vectors read: slots that have a term of the query. Grows with the points
+        /// and with terms that many of them have.
+        pub(crate) postings: Cell = "omendb_engine_postings_total",
+        /// Bytes of vectors, codes and postings read to compute distances: what a query costs.
         pub(crate) bytes_touched: Cell = "omendb_engine_bytes_touched_total",
         /// Points tested against a query's filter that did not pass. Grows when filters select little and no payload
         /// index answers them.
@@ -191,8 +194,8 @@ metrics! {
         pub(crate) p95: GaugeValue = "omendb_engine_query_latency_p95_seconds",
         /// 99 % of the queries of the last minute took at most this, within 4.5 %; absent without any.
         pub(crate) p99: GaugeValue = "omendb_engine_query_latency_p99_seconds",
-        /// Share of vector elements compared in full vector registers: below 1 where the dimension is not a multiple
-        /// of the register's width. Absent before the first query.
+        /// Share of elements of dense vectors compared in full vector registers: below 1 where the dimension is not a
+        /// multiple of the register's width. Absent before the first query.
         pub(crate) simd_utilization: GaugeValue = "omendb_engine_simd_utilization_ratio",
     }
 }
@@ -206,7 +209,7 @@ metrics! {
         pub(crate) memory_peak: GaugeValue = "omendb_engine_memory_peak_bytes",
         /// Memory held, by what for.
         pub(crate) components: Family<Component, GaugeValue> = "omendb_engine_memory_component_bytes",
-        /// Memory a query may touch: vectors, graphs, ids and the map between ids and slots, without payloads.
+        /// Memory a query may touch: vectors and their indexes, ids and the map between ids and slots, without payloads.
         pub(crate) index_size: GaugeValue = "omendb_engine_index_size_bytes",
         /// Vectors that can be found.
         pub(crate) vectors: GaugeValue = "omendb_engine_vectors",

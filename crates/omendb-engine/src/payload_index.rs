@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::state::State;
 use crate::{Error, PayloadPath};
 
-pub(crate) use build::Build;
+pub(crate) use build::{Build, wants_reading};
 pub(crate) use region::Region;
 pub(crate) use select::Selection;
 

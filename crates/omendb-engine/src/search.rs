@@ -9,6 +9,7 @@ mod filtered;
 mod find;
 mod fusion;
 mod groups;
+mod idf;
 mod lookup;
 mod matrix;
 mod nearest;
@@ -19,6 +20,8 @@ mod request;
 mod rescore;
 mod scan;
 mod screen;
+mod sparse;
+mod sparse_scan;
 mod top_k;
 mod unranked;
 
@@ -61,6 +64,8 @@ pub(crate) struct Searcher {
     chance: Chance,
     walk: Walk,
     coverage: Coverage,
+    /// Of the slots of one region, for each sparse vector of a query.
+    sparse_scores: Vec<f32>,
 }
 
 impl Searcher {
@@ -74,6 +79,7 @@ impl Searcher {
             chance: Chance::new(seed),
             walk: Walk::default(),
             coverage: Coverage::default(),
+            sparse_scores: Vec::new(),
         }
     }
 
@@ -89,6 +95,7 @@ impl Searcher {
             state,
             indexes: _,
             graphs: _,
+            sparse: _,
         } = subject;
         let mut stats = SearchStats {
             sequence: state.sequence,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub(crate) use chunk::{Chunk, Entries, Rows, SlotBits};
 pub(crate) use codes::{Certificate, Codes, encode, round_up};
-pub(crate) use layout::{ColumnLayout, Layout, SparseLayout};
+pub(crate) use layout::{ColumnLayout, Layout, MAX_CHUNK_SLOTS, SparseLayout};
 pub(crate) use sparse_rows::{SparseRow, SparseRows, SparseSegment, Terms};
 pub(crate) use store::{Applied, Store};
 
@@ -88,7 +88,7 @@ impl State {
 
     /// A chunk that takes no more points.
     pub(crate) fn full_chunk(&self, number: usize) -> Option<&Arc<Chunk>> {
-        let chunk = self.chunks.get(number)?.as_ref()?;
+        let chunk = self.chunk(number)?;
         (chunk.filled() == self.layout.chunk_slots).then_some(chunk)
     }
 

@@ -14,6 +14,9 @@ pub enum Plan {
     Graph,
     /// The same among the points that pass the filter: approximate.
     FilteredGraph,
+    /// Scores of sparse vectors added up from the postings of the query's terms, points that the index has not read yet
+    /// compared one by one: exact.
+    SparseIndex,
 }
 
 impl Plan {
@@ -25,6 +28,7 @@ impl Plan {
             Self::IndexedScan => "indexed_scan",
             Self::Graph => "graph",
             Self::FilteredGraph => "filtered_graph",
+            Self::SparseIndex => "sparse_index",
         }
     }
 }
@@ -36,13 +40,16 @@ pub struct SearchStats {
     pub plan: Plan,
     /// The sequence number of the snapshot it read.
     pub sequence: u64,
-    /// Points compared with the query, deleted ones in a scanned chunk included.
+    /// Points compared with the query, deleted ones in a scanned chunk included. Of sparse vectors with an index, those
+    /// that have a term in common with the query.
     pub distance_computations: u64,
     /// Rows compared by their codes first and then, since the bound did not rule them out, as they are.
     pub rescored: u64,
-    /// Bytes of vectors and codes read to compute them.
+    /// Entries of inverted indexes read: slots that have a term of the query.
+    pub postings: u64,
+    /// Bytes of vectors, codes and postings read to compute them.
     pub bytes_touched: u64,
-    /// Vector elements processed, coded or not, and those of them in full vector registers.
+    /// Elements of dense vectors processed, coded or not, and those of them in full vector registers.
     pub elements: u64,
     /// See `elements`.
     pub elements_in_full_vectors: u64,

@@ -104,19 +104,22 @@ impl Worker {
     ) -> Result<SearchResponse, Error> {
         let now = self.services.clock.now();
         let probe = &self.services.probe;
-        // What is not the nearest to one vector has no recall to measure.
-        let is_drawn = request.is_plain();
+        // What is not the nearest to one dense vector has no recall to measure.
+        let mut sparse = collection.shared().layout.sparse.iter();
+        let is_drawn = request.is_plain() && !sparse.any(|column| column.name == request.using);
         let ticket = is_drawn
             .then(|| probe.draw(collection.accuracy_probe(), now))
             .flatten();
         let searched = snapshot.clone().and_then(|state| {
             let (indexes, graphs) = (collection.shared().indexes(), collection.shared().graphs());
+            let sparse = collection.shared().sparse_indexes();
             let config = collection.config();
             let subject = Subject {
                 config: &config,
                 state: &state,
                 indexes: &indexes,
                 graphs: &graphs,
+                sparse: &sparse,
             };
             let response = self.searcher.search(subject, request)?;
             Ok((state, response))
@@ -206,6 +209,7 @@ fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration
         sequence: _,
         distance_computations,
         rescored,
+        postings,
         bytes_touched,
         elements,
         elements_in_full_vectors,
@@ -226,6 +230,7 @@ fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration
     block.cells.distances.add(distance_computations);
     block.cells.hops.add(hops);
     block.cells.rescored.add(rescored);
+    block.cells.postings.add(postings);
     block.cells.bytes_touched.add(bytes_touched);
     block.cells.filter_rejected.add(filter_rejected);
     block.elements.add(elements);

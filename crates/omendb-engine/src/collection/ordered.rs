@@ -27,12 +27,14 @@ impl Collection {
         let config = self.config();
         let projection = Projection::new(&config, page.with_payload, page.with_vector)?;
         let (state, indexes, graphs) = (self.snapshot()?, self.shared.indexes(), self.shared.graphs());
+        let sparse = self.shared.sparse_indexes();
         let mut places = Places::new(order_by, &state.schema, page.limit)?;
         let subject = Subject {
             config: &config,
             state: &state,
             indexes: &indexes,
             graphs: &graphs,
+            sparse: &sparse,
         };
         // A scroll is no query, so what it took is not recorded.
         let work = (&self.shared.services.clock, &mut SearchStats::default());

@@ -12,6 +12,7 @@ use crate::ledger::Ledger;
 use crate::metrics::{CollectionSeries, LogMetrics};
 use crate::payload_index::Indexes;
 use crate::recall::{Accuracy, Probe};
+use crate::sparse_index::SparseIndexes;
 use crate::state::{Layout, State};
 use crate::{CollectionConfig, Error};
 
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     indexes: Mutex<Arc<Indexes>>,
     /// The newest graphs; as for the state.
     graphs: Mutex<Arc<Graphs>>,
+    /// The newest indexes of sparse vectors; as for the state.
+    sparse_indexes: Mutex<Arc<SparseIndexes>>,
     status: AtomicU8,
     failure: OnceLock<Error>,
     log_bytes: AtomicU64,
@@ -67,6 +70,7 @@ impl Shared {
             published: Mutex::new(empty),
             indexes: Mutex::default(),
             graphs: Mutex::default(),
+            sparse_indexes: Mutex::default(),
             status: AtomicU8::new(CollectionStatus::Loading as u8),
             failure: OnceLock::new(),
             log_bytes: AtomicU64::new(0),
@@ -120,6 +124,21 @@ impl Shared {
         let previous = {
             let mut graphs = self.graphs.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *graphs, newer)
+        };
+        // Freed after the lock is.
+        drop(previous);
+    }
+
+    pub(crate) fn sparse_indexes(&self) -> Arc<SparseIndexes> {
+        let indexes = self.sparse_indexes.lock();
+        Arc::clone(&indexes.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn publish_sparse_indexes(&self, indexes: SparseIndexes) {
+        let newer = Arc::new(indexes);
+        let previous = {
+            let indexes = self.sparse_indexes.lock();
+            std::mem::replace(&mut *indexes.unwrap_or_else(PoisonError::into_inner), newer)
         };
         // Freed after the lock is.
         drop(previous);

@@ -83,7 +83,12 @@ fn collect_series(series: &CollectionSeries, now: Timestamp, out: &mut Writer<'_
 }
 
 /// What a query reads to find its hits.
-const INDEX: [Component; 3] = [Component::Vectors, Component::Graph, Component::Ids];
+const INDEX: [Component; 4] = [
+    Component::Vectors,
+    Component::Graph,
+    Component::SparseIndex,
+    Component::Ids,
+];
 
 fn figures_of(shared: &Shared, now: Timestamp) -> CollectionFigures {
     let (ledger, state) = (&shared.ledger, shared.published());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::Error;
 use crate::ledger::Ledger;
 use crate::payload_index::{Field, Indexes, REGION_SLOTS, Region};
-use crate::state::State;
+use crate::state::{Chunk, State};
 
 /// While writes go on, a region is read again when one in so many of its chunks is not in its index: what a search
 /// tests one by one stays small, and a point is read at most about so many times while its region fills.
@@ -64,15 +64,26 @@ impl Build<'_> {
     }
 
     fn wants_reading(&self, field: &Field, number: usize) -> bool {
-        let per_region = self.chunks_per_region();
         let region = field.regions.get(number).and_then(Option::as_ref);
-        let (mut full, mut stale) = (0, 0);
-        for at in 0..per_region {
-            if let Some(chunk) = self.state.full_chunk(number * per_region + at) {
-                full += 1;
-                stale += usize::from(!region.is_some_and(|region| region.covers(at, chunk)));
-            }
-        }
-        stale > 0 && (self.is_quiet || stale * STALE_SHARE >= full)
+        let covers = |at, chunk: &Chunk| region.is_some_and(|region| region.covers(at, chunk));
+        wants_reading(self.state, number, self.is_quiet, covers)
     }
+}
+
+/// Whether a region is worth reading again, of whose full chunks `covers` says which are in its index as they are.
+pub(crate) fn wants_reading(
+    state: &State,
+    number: usize,
+    is_quiet: bool,
+    covers: impl Fn(usize, &Chunk) -> bool,
+) -> bool {
+    let per_region = REGION_SLOTS / state.layout.chunk_slots;
+    let (mut full, mut stale) = (0, 0);
+    for at in 0..per_region {
+        if let Some(chunk) = state.full_chunk(number * per_region + at) {
+            full += 1;
+            stale += usize::from(!covers(at, chunk));
+        }
+    }
+    stale > 0 && (is_quiet || stale * STALE_SHARE >= full)
 }

@@ -7,9 +7,9 @@ use crate::search::objective::Objective;
 use crate::state::State;
 
 /// A candidate that is not chosen yet.
-struct Pending<'a> {
+struct Pending<R> {
     found: Found,
-    row: &'a [f32],
+    row: R,
     relevance: f32,
     /// How alike it is to the most similar of those chosen.
     similarity: f32,
@@ -30,29 +30,39 @@ pub(crate) fn diversify(
         -1.0
     };
     let likeness = |a: &[f32], b: &[f32]| sign * kernels.raw(objective.distance, a, b);
-    let pending = candidates.into_iter().filter_map(|found| {
+    let row = |found: &Found| {
         let (chunk, position) = state.locate(found.slot)?;
-        let row = chunk.column(column).row(position)?;
-        Some(Pending {
-            found,
-            row,
-            relevance: likeness(&objective.vectors[0], row),
-            similarity: f32::NEG_INFINITY,
-        })
+        chunk.column(column).row(position)
+    };
+    let with_rows = candidates
+        .into_iter()
+        .filter_map(|found| Some((found, row(&found)?)));
+    choose(with_rows, &*objective.vectors[0], likeness, (diversity, count))
+}
+
+/// [`diversify`] for candidates with their rows, which `likeness` compares.
+pub(crate) fn choose<R: Copy>(
+    candidates: impl Iterator<Item = (Found, R)>,
+    query: R,
+    likeness: impl Fn(R, R) -> f32,
+    (diversity, count): (f32, usize),
+) -> Vec<Found> {
+    let pending = candidates.map(|(found, row)| Pending {
+        found,
+        row,
+        relevance: likeness(query, row),
+        similarity: f32::NEG_INFINITY,
     });
     let mut pending: Vec<_> = pending.collect();
     let mut chosen = Vec::with_capacity(count.min(pending.len()));
     while chosen.len() < count && !pending.is_empty() {
-        let worth = |candidate: &Pending<'_>| {
-            if chosen.is_empty() {
-                candidate.relevance
-            } else {
-                (1.0 - diversity) * candidate.relevance - diversity * candidate.similarity
-            }
+        let worth = |candidate: &Pending<R>| {
+            (1.0 - diversity) * candidate.relevance - diversity * candidate.similarity
         };
+        // The nearest comes first: there is nothing yet that others could be like.
         let mut best = 0;
         for at in 1..pending.len() {
-            if worth(&pending[at]) > worth(&pending[best]) {
+            if !chosen.is_empty() && worth(&pending[at]) > worth(&pending[best]) {
                 best = at;
             }
         }

@@ -16,6 +16,7 @@ use crate::search::order::OrderValue;
 use crate::search::request::{Diverse, Fusion, Prefetch, Query};
 use crate::search::top_k::{Candidate, TopK};
 use crate::search::{Searcher, check_depth, check_ef};
+use crate::sparse_index::SparseIndexes;
 use crate::state::State;
 use crate::{CollectionConfig, Error, Plan, PointId, SearchStats, limits};
 
@@ -26,6 +27,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) state: &'a State,
     pub(crate) indexes: &'a Indexes,
     pub(crate) graphs: &'a Graphs,
+    pub(crate) sparse: &'a SparseIndexes,
 }
 
 /// A point with its score in the user's terms.
@@ -144,12 +146,16 @@ impl Searcher {
             state,
             indexes: _,
             graphs: _,
+            sparse: _,
         } = subject;
         if let Some(found) = self.unranked(subject, level, slots, (begun, stats))? {
             return Ok(found);
         }
-        let (column, vector) = config.vector(level.using)?;
-        let (objective, excluded) = Examples::new(state, column, vector.distance).objective(level.query)?;
+        if let Some((column, _)) = config.sparse_vector(level.using) {
+            return self.find_sparse((subject, column), level, slots, (begun, stats));
+        }
+        let (column, _) = config.vector(level.using)?;
+        let (objective, excluded) = Examples::new(state, column).objective(level.query)?;
         let now = self.clock.now();
         stats.prepare_ns += now.nanos_since(*begun);
         *begun = now;
@@ -205,6 +211,7 @@ impl Searcher {
             state,
             indexes,
             graphs: _,
+            sparse: _,
         }: Subject<'_>,
         ranking: &Ranking<'_>,
         filter: Option<&Filter>,
@@ -287,7 +294,7 @@ pub(super) struct Ranking<'a> {
 }
 
 /// How many points a diverse query chooses from.
-fn check_diverse(diverse: &Diverse, depth: usize) -> Result<usize, Error> {
+pub(super) fn check_diverse(diverse: &Diverse, depth: usize) -> Result<usize, Error> {
     let Diverse {
         near: _,
         diversity,
@@ -308,7 +315,7 @@ fn check_diverse(diverse: &Diverse, depth: usize) -> Result<usize, Error> {
 }
 
 /// Candidates as the user sees them, up to the first that is worse than `worst`.
-fn scored(objective: &Objective, candidates: Vec<Candidate>, worst: Option<f32>) -> Vec<Found> {
+pub(super) fn scored(objective: &Objective, candidates: Vec<Candidate>, worst: Option<f32>) -> Vec<Found> {
     let is_plain = objective.formula == Formula::Nearest;
     let distance = objective.distance;
     let found = candidates.into_iter().map(|Candidate { rank, id, slot }| {

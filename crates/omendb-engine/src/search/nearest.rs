@@ -41,6 +41,7 @@ impl Searcher {
             state,
             indexes,
             graphs,
+            sparse: _,
         } = subject;
         let target = Target {
             column: ranking.column,

@@ -4,7 +4,7 @@ use omendb_distance::{Distance, Kernels, normalize};
 
 use crate::search::no_point;
 use crate::search::request::{ContextPair, Example, Query, Recommend, Strategy};
-use crate::state::State;
+use crate::state::{Chunk, ColumnLayout, State};
 use crate::validation::{check_dimension, check_finite};
 use crate::{Error, PointId, SearchStats, Vector, limits};
 
@@ -51,7 +51,7 @@ fn squeeze_to_half(comparison: f32) -> f32 {
 
 impl Formula {
     /// The rank of a point that compares like this.
-    fn rank(self, comparisons: &[f32]) -> f32 {
+    pub(super) fn rank(self, comparisons: &[f32]) -> f32 {
         let best = |comparisons: &[f32]| comparisons.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum = |comparisons: &[f32]| comparisons.iter().sum::<f32>();
         match self {
@@ -112,32 +112,109 @@ impl Objective {
     }
 }
 
-/// Reads the examples of a query out of a state.
-pub(crate) struct Examples<'a> {
-    state: &'a State,
+/// The vectors of a kind, by one name: what examples of them are.
+pub(crate) trait Space {
+    type Row;
+
+    fn name(&self) -> &str;
+
+    /// A vector that a query brings, checked.
+    fn given(&self, vector: &Vector) -> Result<Self::Row, Error>;
+
+    /// The vector of a point, if it has one.
+    fn stored(&self, chunk: &Chunk, position: usize) -> Option<Self::Row>;
+
+    /// Twice the mean of the first `positive` rows less that of the others, or their mean if there are no others.
+    fn average(&self, rows: &[Self::Row], positive: usize) -> Self::Row;
+}
+
+/// Dense vectors.
+pub(crate) struct DenseSpace<'a> {
+    layout: &'a ColumnLayout,
     column: usize,
-    distance: Distance,
+}
+
+impl Space for DenseSpace<'_> {
+    type Row = Vec<f32>;
+
+    fn name(&self) -> &str {
+        &self.layout.name
+    }
+
+    fn given(&self, vector: &Vector) -> Result<Vec<f32>, Error> {
+        let name = || format!("query vector {:?}", self.layout.name);
+        let Vector::Dense(vector) = vector else {
+            return Err(Error::invalid(format!(
+                "{}: it is sparse, the collection's is dense",
+                name()
+            )));
+        };
+        check_dimension(vector, self.layout.dimension, name)?;
+        check_finite(vector, name)?;
+        Ok(vector.clone())
+    }
+
+    fn stored(&self, chunk: &Chunk, position: usize) -> Option<Vec<f32>> {
+        Some(chunk.column(self.column).row(position)?.to_vec())
+    }
+
+    fn average(&self, rows: &[Vec<f32>], positive: usize) -> Vec<f32> {
+        average(rows, positive)
+    }
+}
+
+/// Reads the examples of a query out of a state.
+pub(crate) struct Examples<'a, S> {
+    state: &'a State,
+    space: S,
     /// The slots of the points among them, which are no hits.
     excluded: Vec<u32>,
 }
 
-impl<'a> Examples<'a> {
-    pub(crate) fn new(state: &'a State, column: usize, distance: Distance) -> Self {
-        Self {
-            state,
-            column,
-            distance,
-            excluded: Vec::new(),
-        }
+/// The vectors that a query compares with, how, and the slots that are no hits.
+pub(crate) type Compared<R> = (Vec<R>, Formula, Vec<u32>);
+
+impl<'a> Examples<'a, DenseSpace<'a>> {
+    pub(crate) fn new(state: &'a State, column: usize) -> Self {
+        let layout = &state.layout.columns[column];
+        Self::of(state, DenseSpace { layout, column })
     }
 
     /// What a query that compares vectors is after, and the slots that are no hits.
     ///
     /// # Errors
+    /// As for [`read`](Self::read).
+    pub(crate) fn objective(self, query: &Query) -> Result<(Objective, Vec<u32>), Error> {
+        let distance = self.space.layout.distance;
+        let (mut vectors, formula, excluded) = self.read(query)?;
+        if distance == Distance::Cosine {
+            vectors.iter_mut().for_each(|vector| normalize(vector));
+        }
+        let objective = Objective {
+            distance,
+            vectors,
+            formula,
+        };
+        Ok((objective, excluded))
+    }
+}
+
+impl<'a, S: Space> Examples<'a, S> {
+    pub(crate) fn of(state: &'a State, space: S) -> Self {
+        Self {
+            state,
+            space,
+            excluded: Vec::new(),
+        }
+    }
+
+    /// The examples of a query, as they are.
+    ///
+    /// # Errors
     /// For unknown points, wrong vectors, and examples that are too few or too many; for a query that compares none.
-    pub(crate) fn objective(mut self, query: &Query) -> Result<(Objective, Vec<u32>), Error> {
+    pub(crate) fn read(mut self, query: &Query) -> Result<Compared<S::Row>, Error> {
         let (vectors, formula) = match query {
-            Query::Nearest(vector) => (vec![self.vector(vector)?], Formula::Nearest),
+            Query::Nearest(vector) => (vec![self.space.given(vector)?], Formula::Nearest),
             Query::NearestTo(id) => (vec![self.point(*id)?], Formula::Nearest),
             Query::Diverse(diverse) => (vec![self.example(&diverse.near)?], Formula::Nearest),
             Query::Recommend(recommend) => self.recommend(recommend)?,
@@ -158,18 +235,10 @@ impl<'a> Examples<'a> {
                 return Err(Error::invalid("the query compares no vectors"));
             }
         };
-        let mut objective = Objective {
-            distance: self.distance,
-            vectors,
-            formula,
-        };
-        if self.distance == Distance::Cosine {
-            objective.vectors.iter_mut().for_each(|vector| normalize(vector));
-        }
-        Ok((objective, self.excluded))
+        Ok((vectors, formula, self.excluded))
     }
 
-    fn recommend(&mut self, recommend: &Recommend) -> Result<(Vec<Vec<f32>>, Formula), Error> {
+    fn recommend(&mut self, recommend: &Recommend) -> Result<(Vec<S::Row>, Formula), Error> {
         let Recommend {
             positive,
             negative,
@@ -191,13 +260,13 @@ impl<'a> Examples<'a> {
             .map(|example| self.example(example))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(match strategy {
-            Strategy::AverageVector => (vec![average(&vectors, count)], Formula::Nearest),
+            Strategy::AverageVector => (vec![self.space.average(&vectors, count)], Formula::Nearest),
             Strategy::BestScore => (vectors, Formula::Best { positive: count }),
             Strategy::SumScores => (vectors, Formula::Sum { positive: count }),
         })
     }
 
-    fn pairs(&mut self, pairs: &[ContextPair], vectors: &mut Vec<Vec<f32>>) -> Result<(), Error> {
+    fn pairs(&mut self, pairs: &[ContextPair], vectors: &mut Vec<S::Row>) -> Result<(), Error> {
         check_count(vectors.len() + 2 * pairs.len())?;
         for ContextPair { positive, negative } in pairs {
             vectors.push(self.example(positive)?);
@@ -206,37 +275,24 @@ impl<'a> Examples<'a> {
         Ok(())
     }
 
-    fn example(&mut self, example: &Example) -> Result<Vec<f32>, Error> {
+    fn example(&mut self, example: &Example) -> Result<S::Row, Error> {
         match example {
-            Example::Vector(vector) => self.vector(vector),
+            Example::Vector(vector) => self.space.given(vector),
             Example::Point(id) => self.point(*id),
         }
     }
 
-    fn vector(&self, vector: &Vector) -> Result<Vec<f32>, Error> {
-        let layout = &self.state.layout.columns[self.column];
-        let name = || format!("query vector {:?}", layout.name);
-        let Vector::Dense(vector) = vector else {
-            return Err(Error::invalid(format!(
-                "{}: it is sparse, the collection's is dense",
-                name()
-            )));
-        };
-        check_dimension(vector, layout.dimension, name)?;
-        check_finite(vector, name)?;
-        Ok(vector.to_vec())
-    }
-
-    fn point(&mut self, id: PointId) -> Result<Vec<f32>, Error> {
+    fn point(&mut self, id: PointId) -> Result<S::Row, Error> {
         let slot = self.state.ids.get(id).ok_or_else(|| no_point(id))?;
-        let row = self
-            .state
-            .locate(slot)
-            .and_then(|(chunk, position)| chunk.column(self.column).row(position));
-        let name = &self.state.layout.columns[self.column].name;
-        let missing = || Error::not_found(format!("point {id} has no vector {name:?}"));
+        let place = self.state.locate(slot);
+        let row = place.and_then(|(chunk, position)| self.space.stored(chunk, position));
+        let missing = || {
+            let name = self.space.name();
+            Error::not_found(format!("point {id} has no vector {name:?}"))
+        };
+        let row = row.ok_or_else(missing)?;
         self.excluded.push(slot);
-        Ok(row.ok_or_else(missing)?.to_vec())
+        Ok(row)
     }
 }
 

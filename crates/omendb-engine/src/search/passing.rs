@@ -15,6 +15,7 @@ pub(crate) fn for_each_passing<'a>(
         state,
         indexes,
         graphs: _,
+        sparse: _,
     }: Subject<'a>,
     filter: Option<&Filter>,
     (clock, stats): (&Clock, &mut SearchStats),

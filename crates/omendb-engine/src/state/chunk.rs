@@ -52,6 +52,11 @@ impl SlotBits {
         either
     }
 
+    /// All bits, 64 to a word.
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.0
+    }
+
     /// The bits of words, the rest clear.
     pub(crate) fn from_words(words: &[u64]) -> Self {
         let mut bits = Self::default();

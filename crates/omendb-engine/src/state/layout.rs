@@ -3,7 +3,7 @@
 use omendb_distance::Distance;
 
 use crate::payload_index::{IndexKind, Schema};
-use crate::{CollectionConfig, PayloadPath};
+use crate::{CollectionConfig, Modifier, PayloadPath};
 
 /// Bytes of rows that one chunk's largest column aims at. A commit copies the open chunk, half of this on average: some
 /// ten microseconds, small beside its fsync. With 64 KiB a scan of 50,000 x 384 takes 1.2 times as long over rows and
@@ -44,6 +44,7 @@ pub(crate) struct ColumnLayout {
 #[derive(Clone, Debug)]
 pub(crate) struct SparseLayout {
     pub(crate) name: String,
+    pub(crate) modifier: Modifier,
 }
 
 impl Layout {
@@ -58,10 +59,10 @@ impl Layout {
                 is_coded: vector.dimension >= LEAST_CODED_DIMENSION && vector.distance != Distance::Manhattan,
             })
             .collect();
-        let sparse = config
-            .sparse_vectors
-            .keys()
-            .map(|name| SparseLayout { name: name.clone() });
+        let sparse = config.sparse_vectors.iter().map(|(name, sparse)| SparseLayout {
+            name: name.clone(),
+            modifier: sparse.modifier,
+        });
         let widest = columns.iter().map(|column| column.dimension).max().unwrap_or(1);
         let slots = CHUNK_BYTES / (widest * size_of::<f32>());
         let chunk_slots = if slots == 0 { 1 } else { 1 << slots.ilog2() };

@@ -68,11 +68,13 @@ fn on_snapshot<T>(
 ) -> Result<T, Error> {
     let (state, shared) = (collection.snapshot()?, collection.shared());
     let (indexes, graphs) = (shared.indexes(), shared.graphs());
+    let sparse = collection.shared().sparse_indexes();
     let config = collection.config();
     search(Subject {
         config: &config,
         state: &state,
         indexes: &indexes,
         graphs: &graphs,
+        sparse: &sparse,
     })
 }

@@ -46,6 +46,8 @@ mod screen;
 mod search;
 /// Sparse vectors: written, read back, and refused by name and value.
 mod sparse;
+/// Searches by sparse vectors: against the plain formulas, and the same with an index as without.
+mod sparse_search;
 /// Orders by a payload key and random samples, against sorting and counting.
 mod unranked;
 /// What is refused, by name and value, and leaves no trace.

@@ -13,6 +13,7 @@ use super::create::{collection_config, distance_name};
 use super::options::{self, merge};
 use super::params::check_collection_params;
 use super::payload::PayloadJson;
+use super::sparse_config::SparseJson;
 use super::{envelope, payload_index};
 use crate::http::{ApiError, App, Call, Reply};
 
@@ -187,6 +188,11 @@ fn describe_config(config: &CollectionConfig) -> Result<Value, ApiError> {
         "wal_config": null,
         "quantization_config": null,
     });
+    if !config.sparse_vectors.is_empty() {
+        let sparse = config.sparse_vectors.iter();
+        let described = sparse.map(|(name, config)| (name, SparseJson::from(config)));
+        description["params"]["sparse_vectors"] = json!(described.collect::<BTreeMap<_, _>>());
+    }
     if let Value::Object(kept) = &mut kept {
         kept.remove("vectors");
     }

@@ -12,6 +12,7 @@ use super::options::{HnswOptions, KeptOptions, OptimizerOptions, ParamOptions, V
 use super::parse;
 use super::payload::PayloadBody;
 use super::refused::{Raw, refusal, refuse};
+use super::sparse_config::sparse_configs;
 use crate::http::ApiError;
 
 /// The body as sent. Options that only tune another engine's structures are kept and have no effect.
@@ -94,10 +95,7 @@ pub(crate) fn distance_name(distance: Distance) -> &'static str {
 /// 400 for a malformed body, 422 for an option that is not supported or out of range; both name it and its value.
 pub(crate) fn collection_config(bytes: &[u8]) -> Result<CollectionConfig, ApiError> {
     let body: CreateBody<'_> = parse::body(bytes)?;
-    refuse(&[
-        ("sparse_vectors", body.sparse_vectors),
-        ("quantization_config", body.quantization_config),
-    ])?;
+    refuse(&[("quantization_config", body.quantization_config)])?;
     check_inert("payload", body.payload, &["memory"])?;
     check_inert("id_tracker", body.id_tracker, &["memory"])?;
     check_strict_mode(body.strict_mode_config)?;
@@ -107,11 +105,12 @@ pub(crate) fn collection_config(bytes: &[u8]) -> Result<CollectionConfig, ApiErr
     if let Some(method) = body.sharding_method.filter(|method| method != "auto") {
         return Err(refusal("sharding_method", &method));
     }
-    let vectors = body
-        .vectors
-        .ok_or_else(|| ApiError::unprocessable("vectors: none are given, one at least is needed"))?;
-    let (vectors, options) = vector_configs(vectors)?.into_iter().map(by_name).unzip();
+    let vectors = body.vectors.map_or_else(|| Ok(BTreeMap::new()), vector_configs)?;
+    let (vectors, options) = vectors.into_iter().map(by_name).unzip();
     let mut config = CollectionConfig::new(vectors);
+    if let Some(sparse) = body.sparse_vectors {
+        config.sparse_vectors = sparse_configs(sparse)?;
+    }
     if let Some(hnsw) = &body.hnsw_config {
         config.graph = hnsw.graph().over(config.graph);
     }
@@ -298,10 +297,6 @@ mod tests {
         check(
             &with(r#""sharding_method":"custom""#),
             Err((422, "sharding_method: `custom`")),
-        );
-        check(
-            &with(r#""sparse_vectors":{"s":{}}"#),
-            Err((422, "sparse_vectors")),
         );
         check(
             &with(r#""quantization_config":{"scalar":{"type":"int8"}}"#),

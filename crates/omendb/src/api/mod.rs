@@ -36,6 +36,7 @@ mod payload;
 mod query_input;
 mod refused;
 mod selectors;
+mod sparse_config;
 mod upsert;
 mod vector;
 mod vectors;

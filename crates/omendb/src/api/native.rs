@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use omendb_engine::config::UNNAMED;
-use omendb_engine::{Hit, SearchRequest, SearchStats, Worker};
+use omendb_engine::{Hit, SearchRequest, SearchStats, Vector, Worker};
 use serde::{Deserialize, Serialize};
 
 use super::filter::FilterJson;
@@ -11,7 +11,7 @@ use super::ids::Id;
 use super::payload::PayloadJson;
 use super::search::DEFAULT_LIMIT;
 use super::selectors::{WithPayload, payload_selector};
-use super::vector::DenseVector;
+use super::vector::VectorBody;
 use super::{aliases, filter, parse};
 use crate::http::{ApiError, App, Call, Reply};
 
@@ -20,7 +20,7 @@ use crate::http::{ApiError, App, Call, Reply};
 struct QueryBody {
     /// The collection.
     db_id: String,
-    vector: DenseVector,
+    vector: VectorBody,
     k: Option<usize>,
     ef: Option<usize>,
     #[serde(default)]
@@ -105,7 +105,7 @@ struct Question {
 fn question(bytes: &[u8]) -> Result<Question, ApiError> {
     let QueryBody {
         db_id,
-        vector: DenseVector(vector),
+        vector: VectorBody(mut vector),
         k,
         ef,
         explain,
@@ -113,8 +113,14 @@ fn question(bytes: &[u8]) -> Result<Question, ApiError> {
         with_payload,
         filter,
     } = parse::body(bytes)?;
-    if vector.is_empty() {
-        return Err(ApiError::bad_request("vector: empty vector `[]`"));
+    match &mut vector {
+        Vector::Dense(vector) if vector.is_empty() => {
+            return Err(ApiError::bad_request("vector: empty vector `[]`"));
+        }
+        Vector::Dense(_) => {}
+        Vector::Sparse(vector) => vector
+            .sort()
+            .map_err(|error| ApiError::unprocessable(format!("vector.{error}")))?,
     }
     let k = parse::at_least_one("k", k.unwrap_or(DEFAULT_LIMIT))?;
     let request = SearchRequest {
@@ -138,6 +144,7 @@ struct Explanation {
     sequence: u64,
     distance_computations: u64,
     rescored: u64,
+    postings: u64,
     bytes_touched: u64,
     elements: u64,
     elements_in_full_vectors: u64,
@@ -163,6 +170,7 @@ impl From<SearchStats> for Explanation {
             sequence,
             distance_computations,
             rescored,
+            postings,
             bytes_touched,
             elements,
             elements_in_full_vectors,
@@ -185,6 +193,7 @@ impl From<SearchStats> for Explanation {
             sequence,
             distance_computations,
             rescored,
+            postings,
             bytes_touched,
             elements,
             elements_in_full_vectors,

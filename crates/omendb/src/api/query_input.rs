@@ -13,7 +13,7 @@ use super::formula::ExpressionInput;
 use super::one_or_many::OneOrMany;
 use super::order_by::OrderByInput;
 use super::payload::PayloadBody;
-use super::vector::{Component, components};
+use super::vector::{Component, SparseFields, components, sparse};
 
 /// What is asked for: [`Query`], read from a vector, an id, or an object named by its kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,12 +34,17 @@ impl<'de> Visitor<'de> for VectorInputVisitor {
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(
-            "a list of numbers, a point id (an unsigned integer or a UUID) or an object with the kind of query",
+            "a list of numbers, an object of `indices` and `values`, a point id (an unsigned integer or a UUID) or an \
+             object with the kind of query",
         )
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<VectorInput, A::Error> {
         components(list).map(|vector| VectorInput(Example::Vector(vector.into())))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<VectorInput, A::Error> {
+        sparse(map).map(|vector| VectorInput(Example::Vector(vector.into())))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<VectorInput, E> {
@@ -228,12 +233,16 @@ impl<'de> Deserialize<'de> for QueryInput {
     }
 }
 
-/// An object whose only field is the kind of query, but for `mmr`, which stands beside `nearest`, and `defaults`, which
-/// stand beside `formula`.
+/// An object whose only field is the kind of query, but for `mmr`, which stands beside `nearest`, `defaults`, which
+/// stand beside `formula`, and a sparse vector.
 fn by_kind<'de, A: MapAccess<'de>>(mut map: A) -> Result<Query, A::Error> {
     let (mut query, mut near, mut mmr) = (None, None, None);
     let mut defaults = None;
+    let mut sparse = SparseFields::default();
     while let Some(kind) = map.next_key::<String>()? {
+        if sparse.read(&kind, &mut map)? {
+            continue;
+        }
         if (query.is_some() && kind != "defaults") || (near.is_some() && kind != "mmr") {
             return Err(Error::custom(format_args!(
                 "`{kind}` beside another kind of query"
@@ -269,6 +278,12 @@ fn by_kind<'de, A: MapAccess<'de>>(mut map: A) -> Result<Query, A::Error> {
             _ => return Err(unsupported(&kind)),
         }
     }
+    if let Some(vector) = sparse.into_vector()? {
+        return match (query, near, mmr, defaults) {
+            (None, None, None, None) => Ok(Query::Nearest(vector.into())),
+            _ => Err(Error::custom("`indices` beside a kind of query")),
+        };
+    }
     if let Some(PayloadBody(defaults)) = defaults {
         match &mut query {
             Some(Query::Formula(formula)) => formula.defaults = defaults,
@@ -292,7 +307,7 @@ fn unsupported<E: Error>(kind: &str) -> E {
 
 #[cfg(test)]
 mod tests {
-    use omendb_engine::{Direction, Expression, OrderBy, Value};
+    use omendb_engine::{Direction, Expression, OrderBy, SparseVector, Value, Vector};
 
     use super::*;
 
@@ -314,6 +329,28 @@ mod tests {
         check(&format!("\"{uuid}\""), Ok(by_uuid.clone()));
         check(r#"{"nearest":[1]}"#, Ok(Query::Nearest(vec![1.0].into())));
         check(&format!(r#"{{"nearest":"{uuid}","mmr":null}}"#), Ok(by_uuid));
+    }
+
+    #[test]
+    fn queries_name_a_sparse_vector() {
+        let vector: Vector = SparseVector {
+            indices: vec![7, 3],
+            values: vec![1.0, 0.5],
+        }
+        .into();
+        let json = r#"{"indices":[7,3],"values":[1,0.5]}"#;
+        let nearest = Query::Nearest(vector.clone());
+        check(json, Ok(nearest.clone()));
+        check(r#"{"values":[1,0.5],"indices":[7,3]}"#, Ok(nearest.clone()));
+        check(&format!(r#"{{"nearest":{json}}}"#), Ok(nearest));
+        let example = Example::Vector(vector);
+        check(
+            &format!(r#"{{"context":[{{"positive":{json},"negative":2}}]}}"#),
+            Ok(Query::Context(vec![ContextPair {
+                positive: example,
+                negative: Example::Point(2.into()),
+            }])),
+        );
     }
 
     #[test]
@@ -425,9 +462,12 @@ mod tests {
             Err("unknown field `by`"),
         );
         check(
-            r#"{"nearest":{"indices":[1],"values":[1]}}"#,
-            Err("expected a list of numbers"),
+            r#"{"indices":[1],"values":[1],"nearest":[1]}"#,
+            Err("`indices` beside a kind"),
         );
+        check(r#"{"nearest":[1],"indices":[1]}"#, Err("missing field `values`"));
+        check(r#"{"indices":[1]}"#, Err("missing field `values`"));
+        check(r#"{"nearest":{"indices":[1]}}"#, Err("missing field `values`"));
         check("{}", Err("missing field `nearest`"));
         check("-1", Err("`-1`"));
         check("\"cat\"", Err("\"cat\""));

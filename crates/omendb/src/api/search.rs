@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use omendb_engine::config::UNNAMED;
-use omendb_engine::{Diverse, Fusion, Prefetch, Query, SearchRequest, SearchResponse, Vector, Worker};
+use omendb_engine::{
+    ContextPair, Diverse, Example, Fusion, Prefetch, Query, SearchRequest, SearchResponse, Vector, Worker,
+};
 use serde::{Deserialize, Serialize};
 
 use super::filter::FilterJson;
@@ -250,9 +252,16 @@ fn search_params(params: Option<SearchParams<'_>>) -> Result<(bool, Option<usize
 
 /// What is asked for; points are listed when nothing is.
 fn checked_query(input: Option<QueryInput>) -> Result<Query, ApiError> {
-    let Some(QueryInput(query)) = input else {
+    let Some(QueryInput(mut query)) = input else {
         return Ok(Query::Listed);
     };
+    for vector in vectors_of(&mut query) {
+        if let Vector::Sparse(vector) = vector {
+            vector
+                .sort()
+                .map_err(|error| ApiError::unprocessable(format!("query: {error}")))?;
+        }
+    }
     match &query {
         Query::Nearest(Vector::Dense(vector)) if vector.is_empty() => {
             return Err(ApiError::bad_request("query: empty vector `[]`"));
@@ -278,6 +287,40 @@ fn checked_query(input: Option<QueryInput>) -> Result<Query, ApiError> {
         | Query::Sample => {}
     }
     Ok(query)
+}
+
+/// The vectors that a query brings.
+fn vectors_of(query: &mut Query) -> Vec<&mut Vector> {
+    let examples = match query {
+        Query::Nearest(vector) => return vec![vector],
+        Query::Diverse(diverse) => vec![&mut diverse.near],
+        Query::Recommend(recommend) => {
+            let examples = recommend.positive.iter_mut().chain(&mut recommend.negative);
+            examples.collect()
+        }
+        Query::Discover(target, context) => [target].into_iter().chain(examples_of(context)).collect(),
+        Query::Context(context) => examples_of(context).collect(),
+        Query::NearestTo(_)
+        | Query::Fusion(_)
+        | Query::Formula(_)
+        | Query::Listed
+        | Query::OrderBy(_)
+        | Query::Sample => Vec::new(),
+    };
+    examples.into_iter().filter_map(vector_of).collect()
+}
+
+fn examples_of(pairs: &mut [ContextPair]) -> impl Iterator<Item = &mut Example> {
+    pairs
+        .iter_mut()
+        .flat_map(|pair| [&mut pair.positive, &mut pair.negative])
+}
+
+fn vector_of(example: &mut Example) -> Option<&mut Vector> {
+    match example {
+        Example::Vector(vector) => Some(vector),
+        Example::Point(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -393,6 +436,18 @@ mod tests {
         assert!(error(r#"{"searches":[{},{"limit":0}]}"#).starts_with("searches[1].limit: `0`"));
         assert!(error(r#"{"searches":[{"limit":"x"}]}"#).contains("searches[0].limit: invalid type"));
         assert!(error("{}").contains("missing field `searches`"));
+    }
+
+    #[test]
+    fn wrong_sparse_vectors_are_refused_wherever_they_stand() {
+        check(
+            r#"{"query":{"indices":[1,2],"values":[1]}}"#,
+            Err((422, "query: values: 1 of them for 2 indices")),
+        );
+        check(
+            r#"{"query":{"discover":{"target":1,"context":[{"positive":2,"negative":{"indices":[3,3],"values":[1,2]}}]}}}"#,
+            Err((422, "query: indices: 3 is given twice")),
+        );
     }
 
     #[test]

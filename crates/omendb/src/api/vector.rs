@@ -116,6 +116,43 @@ pub(crate) fn sparse<'de, A: MapAccess<'de>>(map: A) -> Result<SparseVector, A::
     Ok(SparseVector { indices, values })
 }
 
+/// The fields of a sparse vector in an object that may be something else.
+#[derive(Default)]
+pub(crate) struct SparseFields {
+    indices: Option<Vec<u32>>,
+    values: Option<Vec<Component>>,
+}
+
+impl SparseFields {
+    /// Reads the value of `field` if that is one of a sparse vector.
+    pub(crate) fn read<'de, A: MapAccess<'de>>(
+        &mut self,
+        field: &str,
+        map: &mut A,
+    ) -> Result<bool, A::Error> {
+        match field {
+            "indices" if self.indices.is_none() => self.indices = Some(map.next_value()?),
+            "values" if self.values.is_none() => self.values = Some(map.next_value()?),
+            "indices" => return Err(Error::duplicate_field("indices")),
+            "values" => return Err(Error::duplicate_field("values")),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The vector, if there was one.
+    pub(crate) fn into_vector<E: Error>(self) -> Result<Option<SparseVector>, E> {
+        let (indices, values) = match (self.indices, self.values) {
+            (None, None) => return Ok(None),
+            (Some(_), None) => return Err(E::missing_field("values")),
+            (None, Some(_)) => return Err(E::missing_field("indices")),
+            (Some(indices), Some(values)) => (indices, values),
+        };
+        let values = values.into_iter().map(|Component(value)| value).collect();
+        Ok(Some(SparseVector { indices, values }))
+    }
+}
+
 impl<'de> Deserialize<'de> for VectorBody {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct VectorVisitor;

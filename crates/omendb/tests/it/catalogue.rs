@@ -73,6 +73,24 @@ fn query(client: &mut Client) {
     client.post("/collections/main/points/query", &body).result();
 }
 
+/// Writes sparse vectors and asks for them until their index answers.
+fn query_words(client: &mut Client) {
+    let config = json!({"sparse_vectors": {"words": {}}});
+    client.put("/collections/words", &config).result();
+    let terms = json!({"indices": [1], "values": [1]});
+    let point = |id: u64| json!({"id": id, "vector": {"words": terms}});
+    let points: Vec<_> = (0..300).map(point).collect();
+    client
+        .put("/collections/words/points?wait=true", &json!({"points": points}))
+        .result();
+    let query = json!({"db_id": "words", "vector": terms, "using": "words", "explain": true});
+    let begin = Instant::now();
+    while client.post("/query", &query).json()["explain"]["postings"] == 0 {
+        assert!(begin.elapsed() < Duration::from_secs(30), "no index is built");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Scrapes until `family` has a figure other than zero.
 fn until_moved(scraper: &mut Client, pages: &mut Vec<Page>, family: &str) {
     let begin = Instant::now();
@@ -103,6 +121,7 @@ fn exercise(server: &Server, admin: &str) -> Vec<Page> {
     let mut scraper = server.client_with(admin);
     let mut pages = Vec::new();
     (0..100).for_each(|_| query(&mut client));
+    query_words(&mut client);
     let filter = json!({"must_not": {"has_id": (0..500).collect::<Vec<u64>>()}});
     let filtered = json!({"query": vec![1; DIMENSION as usize], "filter": filter});
     client.post("/collections/main/points/query", &filtered).result();

@@ -28,7 +28,11 @@ type Ledger = BTreeMap<u64, Known>;
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_9_under_eight_writers() {
     let directory = Directory::new();
-    create_collection(&mut Server::start_in(&directory, &[]).client(), "c", "Euclid");
+    let config = json!({"vectors": {"size": 4, "distance": "Euclid"}, "sparse_vectors": {"words": {}}});
+    let created = Server::start_in(&directory, &[])
+        .client()
+        .put("/collections/c", &config);
+    assert_eq!(created.result(), json!(true));
     let mut ledgers: Vec<Ledger> = vec![Ledger::new(); WRITERS as usize];
     let mut acknowledged = 0;
     for round in 0..ROUNDS {
@@ -140,7 +144,9 @@ fn batch(ids: &[u64], version: u64) -> Value {
 /// A point whose every part tells id and version, so that a torn or mixed one shows.
 fn point(id: u64, version: u64) -> Value {
     let vector: Vec<f32> = vec![id as f32, version as f32, (id + version) as f32, 0.5];
-    json!({"id": id, "vector": vector, "payload": {"version": version, "text": format!("{id}:{version}")}})
+    let terms = json!({"indices": [version as u32, u32::MAX], "values": [id as f32, 0.25]});
+    let vectors = json!({"": vector, "words": terms});
+    json!({"id": id, "vector": vectors, "payload": {"version": version, "text": format!("{id}:{version}")}})
 }
 
 /// Reads everything back, checks it against the ledgers, and takes what is there as the new truth.

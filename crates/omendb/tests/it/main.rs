@@ -34,4 +34,5 @@ mod orders; // points in order of a payload key, and points drawn by chance
 mod queries; // queries by examples, by fusion and in batches find what their formulas say
 mod real_data; // 50,000 real points: exact answers equal the given neighbours
 mod shipped; // rules, alerts and boards of deploy/ are parsed by Prometheus and name only what is exported
+mod sparse; // vectors of a few terms: kept, found through their index, and refused by name
 mod vector_changes; // vectors replaced and taken away, and upserts with a rule
