@@ -3,7 +3,7 @@
 import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_qdrant import QdrantVectorStore
+from langchain_qdrant import QdrantVectorStore, RetrievalMode, SparseEmbeddings, SparseVector
 from qdrant_client import models
 
 import exact
@@ -111,6 +111,52 @@ def an_existing_collection_is_opened(state):
     assert [d.page_content for d in store.get_by_ids(IDS[:2])] == exact.TEXTS[:2]
     retriever = store.as_retriever(search_kwargs={"k": 1})
     assert retriever.invoke(exact.TEXTS[3])[0].page_content == exact.TEXTS[3]
+
+
+class WordCounts(SparseEmbeddings):
+    def embed_documents(self, texts):
+        return [self.embed_query(text) for text in texts]
+
+    def embed_query(self, text):
+        indices, values = exact.sparse_embedding(text)
+        return SparseVector(indices=indices, values=values)
+
+
+def both_kinds(mode, **where):
+    return QdrantVectorStore.from_texts(
+        exact.TEXTS,
+        WordEmbeddings(),
+        metadatas=METADATA,
+        ids=IDS,
+        collection_name=f"{NAME}-{mode.value}",
+        retrieval_mode=mode,
+        sparse_embedding=WordCounts(),
+        **where,
+    )
+
+
+@flow.step
+def words_alone_are_searched(state):
+    store = both_kinds(RetrievalMode.SPARSE, url=URL, api_key=TOKEN)
+    found = store.similarity_search_with_score("the late train to the city", k=4)
+    dots = {text: exact.common_words("the late train to the city", text) for text in exact.TEXTS}
+    best = sorted(dots.values(), reverse=True)[:4]
+    assert [score for _, score in found] == best, (found, best)
+    assert [dots[document.page_content] for document, _ in found] == best, (found, best)
+    odd = store.similarity_search_with_score("the late train to the city", k=20, filter=ODD)
+    wanted = [text for text in exact.TEXTS[1::2] if dots[text] > 0]
+    assert {document.page_content for document, _ in odd} == set(wanted), odd
+
+
+@flow.step
+def words_and_meaning_are_fused_as_in_local_mode(state):
+    store = both_kinds(RetrievalMode.HYBRID, url=URL, api_key=TOKEN)
+    local = both_kinds(RetrievalMode.HYBRID, location=":memory:")
+    # A text itself is the first of both lists; behind it many have as many words in common, in any order.
+    for query in exact.TEXTS:
+        ours = texts_and_scores(store.similarity_search_with_score(query, k=1))
+        assert ours[0][0] == query, ours
+        exact.assert_same(ours, texts_and_scores(local.similarity_search_with_score(query, k=1)))
 
 
 @flow.step

@@ -67,6 +67,9 @@ def compare_vectors(ours, local):
             compare_vectors(ours[name], local[name])
     elif ours is None:
         assert local is None, local
+    elif isinstance(ours, models.SparseVector):
+        assert ours.indices == local.indices, (ours, local)
+        compare_vectors(ours.values, local.values)
     else:
         assert np.allclose(ours, local, atol=exact.TOLERANCE), (ours, local)
 
@@ -411,6 +414,42 @@ def the_asynchronous_client_works_too(both):
 
     for answer, query in zip(asyncio.run(several()), QUERIES):
         exact.assert_same(hits(answer), exact.nearest(VECTORS, query, "Dot", 5))
+
+
+@flow.step
+def sparse_vectors_are_searched_by_their_dots(both):
+    def random_terms(rng):
+        indices = sorted(rng.choice(50, size=rng.integers(1, 9), replace=False).tolist())
+        return models.SparseVector(indices=indices, values=rng.uniform(0.1, 2.0, len(indices)).tolist())
+
+    rng = np.random.default_rng(31)
+    terms = {number: random_terms(rng) for number in range(200)}
+    points = [models.PointStruct(id=number, vector={"words": value}) for number, value in terms.items()]
+    for name, modifier in [("sparse", None), ("idf", models.Modifier.IDF)]:
+        parameters = {"words": models.SparseVectorParams(modifier=modifier)}
+        both.change(
+            lambda client, n=name, p=parameters: client.create_collection(n, {}, sparse_vectors_config=p)
+        )
+        both.change(lambda client, n=name: client.upsert(n, points=points, wait=True))
+    query = models.SparseVector(indices=[1, 4, 9, 33], values=[1.0, 0.5, 2.0, 0.25])
+    weights = dict(zip(query.indices, query.values))
+    dots = {
+        number: sum(weights.get(index, 0.0) * value for index, value in zip(terms.indices, terms.values))
+        for number, terms in terms.items()
+    }
+    wanted = sorted(((n, dot) for n, dot in dots.items() if dot > 0), key=lambda hit: -hit[1])[:12]
+    found = both.ours.query_points("sparse", query=query, using="words", limit=12)
+    exact.assert_same(hits(found), wanted)
+    chosen = models.Filter(must=[models.HasIdCondition(has_id=list(range(0, 200, 2)))])
+    for name in ["sparse", "idf"]:
+        both.same(lambda client, n=name: client.query_points(n, query=query, using="words", limit=20))
+        both.same(
+            lambda client, n=name: client.query_points(
+                n, query=query, using="words", query_filter=chosen, limit=10
+            )
+        )
+        both.same(lambda client, n=name: client.retrieve(n, ids=[0, 1, 2], with_vectors=True))
+        both.change(lambda client, n=name: client.delete_collection(n))
 
 
 @flow.step
