@@ -114,7 +114,13 @@ impl Searcher {
             filter,
             prefetch,
         } = request;
-        let depth = check_depth(*limit, *offset)?;
+        // A sample has no order in which points could be passed over.
+        let offset = if matches!(query, Query::Sample) {
+            0
+        } else {
+            *offset
+        };
+        let depth = check_depth(*limit, offset)?;
         check_ef(*ef)?;
         filter.as_deref().map_or(Ok(()), Filter::check)?;
         check_prefetches(query, prefetch)?;
@@ -130,7 +136,7 @@ impl Searcher {
             prefetch,
         };
         let found = self.find(subject, &level, &mut begun, &mut stats)?;
-        let found = found.into_iter().skip(*offset);
+        let found = found.into_iter().skip(offset);
         let hits = found.filter_map(|found| hit(&projection, state, found).transpose());
         let hits = hits.collect::<Result<Vec<_>, _>>()?;
         stats.hits = hits.len() as u64;

@@ -255,7 +255,7 @@ fn column(lon: f64) -> u32 {
     ((lon.clamp(-180.0, 180.0) + 180.0) * CELLS_PER_DEGREE) as u32
 }
 
-/// The keys of the living points of some chunks.
+/// The keys of the points of some chunks, deleted ones too: a search may have an older snapshot, in which they are not.
 fn gather<K: Ord>(
     path: &PayloadPath,
     chunks: &[(usize, &Arc<Chunk>)],
@@ -263,7 +263,7 @@ fn gather<K: Ord>(
 ) -> Postings<K> {
     let mut entries = Vec::new();
     for (start, chunk) in chunks {
-        for position in chunk.alive.iter() {
+        for position in 0..chunk.filled() {
             // A region has 2^16 slots.
             let at = (start + position) as u16;
             values(path, chunk.payload(position).fields(), |value| {
