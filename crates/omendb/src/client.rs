@@ -1,4 +1,5 @@
-//! A blocking HTTP client of a hundred lines: enough for the demo and the benchmarks to use the server as a user would.
+//! A blocking HTTP client of a hundred lines: enough for the demo and the benchmarks to use the server as a user would,
+//! and to send spans to a collector.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,13 +7,16 @@ use std::time::Duration;
 
 /// Longest answer that is read, bytes.
 const MAX_ANSWER: usize = 16 << 20;
-/// How long the server may take to say something.
+/// How long the server may take to say something, unless it is told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One kept connection to the server.
 #[derive(Debug)]
 pub struct Client {
     address: SocketAddr,
+    /// What the server is called in requests.
+    host: String,
+    timeout: Duration,
     connection: Option<BufReader<TcpStream>>,
 }
 
@@ -30,8 +34,25 @@ impl Client {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            host: address.to_string(),
+            timeout: TIMEOUT,
             connection: None,
         }
+    }
+
+    /// The same, calling the server `host`.
+    #[must_use]
+    pub fn with_host(self, host: impl Into<String>) -> Self {
+        Self {
+            host: host.into(),
+            ..self
+        }
+    }
+
+    /// The same, giving the server this long for each step.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// Sends one request with a JSON body and reads the answer.
@@ -39,18 +60,32 @@ impl Client {
     /// # Errors
     /// When the server cannot be reached, breaks off, or speaks something else.
     pub fn send(&mut self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
+        self.exchange(method, path, "application/json", body.as_bytes())
+    }
+
+    /// Sends one request with a body of any kind and reads the answer.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, breaks off, or speaks something else.
+    pub fn exchange(
+        &mut self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> io::Result<Answer> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect()?,
         };
-        let Self { address, .. } = self;
+        let Self { host, .. } = self;
         let length = body.len();
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
         );
         let stream = connection.get_mut();
         stream.write_all(head.as_bytes())?;
-        stream.write_all(body.as_bytes())?;
+        stream.write_all(body)?;
         let (answer, is_kept) = read_answer(&mut connection)?;
         // After an error the connection is dropped with everything unread on it; the next request opens another.
         self.connection = is_kept.then_some(connection);
@@ -58,15 +93,16 @@ impl Client {
     }
 
     fn connect(&self) -> io::Result<BufReader<TcpStream>> {
-        let stream = TcpStream::connect_timeout(&self.address, TIMEOUT)?;
+        let stream = TcpStream::connect_timeout(&self.address, self.timeout)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
+        stream.set_read_timeout(Some(self.timeout))?;
+        stream.set_write_timeout(Some(self.timeout))?;
         Ok(BufReader::new(stream))
     }
 }
 
-/// One answer, and whether the connection may be used again. Our own server always announces a length.
+/// One answer, and whether the connection may be used again. Our own server always announces a length; the body of a
+/// server that does not is left alone.
 fn read_answer(reader: &mut impl BufRead) -> io::Result<(Answer, bool)> {
     let status_line = read_line(reader)?;
     let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
@@ -80,7 +116,7 @@ fn read_answer(reader: &mut impl BufRead) -> io::Result<(Answer, bool)> {
         let (name, value) = line.split_once(':').ok_or_else(|| malformed("header", &line))?;
         match (name.to_ascii_lowercase().as_str(), value.trim()) {
             ("content-length", digits) => length = digits.parse().map_err(|_| malformed("length", digits))?,
-            ("connection", "close") => is_kept = false,
+            ("connection", "close") | ("transfer-encoding", _) => is_kept = false,
             _ => {}
         }
     }
@@ -139,6 +175,10 @@ mod tests {
         check(
             "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nConnection: close\r\n\r\n",
             Some((404, "", false)),
+        );
+        check(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+            Some((200, "", false)),
         );
         check("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhi", None);
         check("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n", None);

@@ -20,6 +20,7 @@ use crate::pool::slots::SlotOptions;
 use crate::pool::{ConnectionPool, Slots};
 use crate::telemetry::web::{Pool, PoolMetrics, WebMetrics};
 use crate::telemetry::{Telemetry, max_open_files};
+use crate::traces::Traces;
 
 /// How often windows are turned and credential files looked at.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
@@ -84,6 +85,8 @@ impl Server {
             clock.clone(),
             PoolMetrics::new(Arc::clone(&web), Pool::Http),
         ));
+        let traces = Traces::start(&config, &clock, Arc::clone(&web))
+            .map_err(|error| StartError::System(format!("starting the trace exporter: {error}")))?;
         let telemetry = Telemetry::new(
             clock.clone(),
             web,
@@ -110,6 +113,7 @@ impl Server {
             auth,
             lifecycle,
             telemetry,
+            traces,
         });
         Ok(Self {
             address,
@@ -147,6 +151,7 @@ impl Server {
         self.housekeeping.abort();
         let closing = tokio::task::spawn_blocking(move || {
             app.slots.close();
+            app.traces.flush(app.config.traces_timeout);
             app.engine.close();
         });
         if let Err(error) = closing.await {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::setting::{ByteSize, LogFormat, Setting};
+use crate::config::setting::{ByteSize, HttpUrl, LogFormat, Ratio, Setting};
 
 /// One row of the table.
 #[derive(Debug)]
@@ -111,6 +111,15 @@ keys! {
     slots_queue_timeout, "slots.queue_timeout": Duration = "5s";
     /// Collections with metric series of their own; the series of further ones are added up under one name.
     metrics_max_collections, "metrics.max_collections": usize = "1000";
+    /// Collector that spans of sampled requests are sent to over OTLP/HTTP, such as `http://127.0.0.1:4318`; `/v1/traces` is
+    /// added where there is no path.
+    traces_endpoint, "traces.endpoint": Option<HttpUrl> = "";
+    /// Share of requests that are sampled when their `traceparent` does not decide it.
+    traces_ratio, "traces.ratio": Ratio = "0.01";
+    /// Sampled requests whose spans may wait to be sent; those of more are dropped and counted.
+    traces_queue, "traces.queue": usize = "2048";
+    /// How long the collector may take for each step of an answer, and how long the last spans may delay a stop.
+    traces_timeout, "traces.timeout": Duration = "5s";
     /// After SIGTERM, how long to keep accepting with `/readyz` at 503, for load balancers to notice.
     drain_delay, "drain.delay": Duration = "0s";
     /// How long requests in flight may take to finish after that.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 pub use keys::{Config, KEYS, Key};
 pub use markdown::markdown;
-pub use setting::{ByteSize, LogFormat, Setting};
+pub use setting::{ByteSize, HttpUrl, LogFormat, Ratio, Setting};
 
 /// Prefix of every environment variable.
 pub const VARIABLE_PREFIX: &str = "OMENDB_";
@@ -141,6 +141,7 @@ impl Config {
             ("slots.count", self.slots_count, 0..=1024),
             ("slots.queue", self.slots_queue, 0..=MANY),
             ("metrics.max_collections", self.metrics_max_collections, 0..=MANY),
+            ("traces.queue", self.traces_queue, 1..=MANY),
         ];
         for (name, value, bounds) in counts {
             if !bounds.contains(&value) {
@@ -154,6 +155,7 @@ impl Config {
             ("http.idle_timeout", self.http_idle_timeout),
             ("http.body_timeout", self.http_body_timeout),
             ("http.write_timeout", self.http_write_timeout),
+            ("traces.timeout", self.traces_timeout),
         ];
         for (name, time) in times {
             if time.is_zero() {

@@ -102,6 +102,81 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// A share of a whole, 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ratio(f64);
+
+impl Ratio {
+    /// Whether something that has drawn `number` by chance is in the share.
+    pub fn draws(self, number: u64) -> bool {
+        /// One more than the greatest number.
+        const NUMBERS: f64 = 18_446_744_073_709_551_616.0;
+        (number as f64) < self.0 * NUMBERS || self.0 >= 1.0
+    }
+}
+
+impl Setting for Ratio {
+    const KIND: &'static str = "ratio";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+        ratio
+            .map(Self)
+            .ok_or_else(|| "expected a number from 0 to 1".to_owned())
+    }
+}
+
+/// Where something is posted to: `http://host:port/path`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpUrl {
+    authority: String,
+    path: String,
+}
+
+impl HttpUrl {
+    /// Host and port.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// What follows them; at least `/`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "http://{}{}", self.authority, self.path)
+    }
+}
+
+impl Setting for Option<HttpUrl> {
+    const KIND: &'static str = "URL";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let expected =
+            || "expected http://HOST:PORT, with or without a path (https is not spoken)".to_owned();
+        let rest = text.strip_prefix("http://").ok_or_else(expected)?;
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"@?#\"<>\\".contains(&byte);
+        let has_port = authority
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
+        if !has_port || !text.bytes().all(is_plain) {
+            return Err(expected());
+        }
+        let path = if path.is_empty() { "/" } else { path };
+        Ok(Some(HttpUrl {
+            authority: authority.to_owned(),
+            path: path.to_owned(),
+        }))
+    }
+}
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -168,5 +243,44 @@ mod tests {
         size("1 GiB", Some(1 << 30));
         size("32MB", None);
         size("", None);
+    }
+
+    #[test]
+    fn a_url_has_a_host_and_a_port_and_no_credentials() {
+        let check = |text: &str, expected: Option<&str>| {
+            let url = Option::<HttpUrl>::parse(text).ok().flatten();
+            assert_eq!(url.map(|url| url.to_string()).as_deref(), expected, "{text}");
+        };
+        check("http://127.0.0.1:4318", Some("http://127.0.0.1:4318/"));
+        check("http://[::1]:4318/", Some("http://[::1]:4318/"));
+        check("http://otel:4318/v1/traces", Some("http://otel:4318/v1/traces"));
+        check("", None);
+        check("https://otel:4318", None);
+        check("otel:4318", None);
+        check("http://otel", None);
+        check("http://:4318", None);
+        check("http://otel:0", None);
+        check("http://otel:99999", None);
+        check("http://user:pw@otel:4318", None);
+        check("http://otel:4318/v1?key=x", None);
+        check("http://otel:4318/a b", None);
+        check("http://otel:4318/a\r\nb", None);
+    }
+
+    #[test]
+    fn a_ratio_draws_its_share() {
+        let check = |text: &str, number: u64, expected: Option<bool>| {
+            let drawn = Ratio::parse(text).ok().map(|ratio| ratio.draws(number));
+            assert_eq!(drawn, expected, "{text} {number}");
+        };
+        check("0", 0, Some(false));
+        check("1", u64::MAX, Some(true));
+        check("0.5", u64::MAX / 2 - 1024, Some(true));
+        check("0.5", u64::MAX / 2 + 1024, Some(false));
+        check("1.1", 0, None);
+        check("-0.1", 0, None);
+        check("NaN", 0, None);
+        check("1%", 0, None);
+        check("", 0, None);
     }
 }

@@ -11,6 +11,7 @@ use crate::http::router::Router;
 use crate::lifecycle::Lifecycle;
 use crate::pool::{ConnectionPool, Slots};
 use crate::telemetry::Telemetry;
+use crate::traces::Traces;
 
 /// The server's parts, built once by `server::start` and shared by all requests.
 #[derive(Debug)]
@@ -33,4 +34,6 @@ pub struct App {
     pub lifecycle: Lifecycle,
     /// The web layer's metrics and the snapshot that joins them with the engine's.
     pub telemetry: Telemetry,
+    /// The spans of sampled requests, on their way to a collector.
+    pub traces: Traces,
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use omendb_metrics::Timestamp;
+use omendb_metrics::{Origin, Timestamp};
 
 use crate::auth::{Caller, Grant, loopback};
 use crate::http::app::App;
@@ -22,6 +22,9 @@ use crate::http::reply::Reply;
 use crate::http::router::Routed;
 use crate::routes::{Access, Answer, BodyKind, ROUTES, Route};
 use crate::telemetry::requests::{EndpointLabel, RequestStats, Verb};
+use crate::traces::RequestSpan;
+use crate::traces::context::TRACE_PARENT;
+use crate::traces::spans::{self, RequestNames};
 
 /// Longest body that is taken and thrown away so that its connection can go on after a refusal.
 const DRAINED_BODY: u64 = 64 * 1024;
@@ -40,7 +43,7 @@ pub(crate) async fn dispatch(app: Arc<App>, peer: SocketAddr, request: Request<I
     let mut record = Record::begin(&app, request.method());
     let (head, incoming) = request.into_parts();
     let identity = Identity::of(&head.headers, &app.telemetry.request_ids);
-    record.stats.origin = identity.origin;
+    record.identify(identity, &head.headers);
     let expects_continue = head.headers.contains_key(header::EXPECT);
     let limits = BodyLimits {
         bytes: app.config.http_max_body.0,
@@ -52,7 +55,7 @@ pub(crate) async fn dispatch(app: Arc<App>, peer: SocketAddr, request: Request<I
         headers: head.headers,
         params: PathParams::default(),
         caller: Caller::anonymous(Grant::default()),
-        origin: identity.origin,
+        origin: record.stats.origin,
         peer,
         body: RequestBody::new(incoming, limits),
     };
@@ -66,12 +69,16 @@ pub(crate) async fn dispatch(app: Arc<App>, peer: SocketAddr, request: Request<I
     if !expects_continue {
         call.body.drain(DRAINED_BODY, DRAIN_TIME).await;
     }
+    record.collection = call.params.get("collection").map(str::to_owned);
     record.stats.request_bytes = call.body.received();
     record.stats.status = reply.status.as_u16();
     record.stats.response_bytes = reply.body.len() as u64;
     tracing::debug!(method = %call.method, path = call.uri.path(), status = record.stats.status, caller = &*call.caller.name);
     let mut response = reply.into_response();
-    response.headers_mut().insert(REQUEST_ID, identity.request_id);
+    response.headers_mut().insert(REQUEST_ID, identity.header());
+    if let Some(value) = record.trace_parent() {
+        response.headers_mut().insert(TRACE_PARENT, value);
+    }
     let left_body_unread = !call.body.is_complete();
     if left_body_unread {
         response
@@ -173,6 +180,11 @@ struct Record {
     app: Arc<App>,
     began: Timestamp,
     stats: RequestStats,
+    identity: Option<Identity>,
+    /// When it is sampled.
+    span: Option<Box<RequestSpan>>,
+    /// The collection in its path, for the span.
+    collection: Option<String>,
 }
 
 /// The status recorded for a request whose client went away first.
@@ -194,7 +206,32 @@ impl Record {
             app: Arc::clone(app),
             began: app.clock.now(),
             stats,
+            identity: None,
+            span: None,
+            collection: None,
         }
+    }
+
+    /// Gives it its names, and a span if it is sampled.
+    fn identify(&mut self, identity: Identity, headers: &HeaderMap) {
+        let ids = &self.app.telemetry.request_ids;
+        let sampled = self
+            .app
+            .traces
+            .sample(identity.parent, headers, || ids.next_number());
+        let ours = sampled.as_ref().map(|span| span.context.trace);
+        let trace = ours.or(identity.parent.map(|parent| parent.trace));
+        self.stats.origin = trace
+            .and_then(|trace| Origin::trace(&trace.to_string()))
+            .or(identity.request);
+        self.identity = Some(identity);
+        self.span = sampled;
+    }
+
+    /// What a sampled request's answer says of its span.
+    fn trace_parent(&self) -> Option<HeaderValue> {
+        let span = self.span.as_ref()?;
+        HeaderValue::try_from(span.context.to_string()).ok()
     }
 }
 
@@ -203,5 +240,13 @@ impl Drop for Record {
         self.app.telemetry.web.requests_in_flight.sub(1);
         self.stats.duration_nanos = self.app.clock.now().nanos_since(self.began);
         self.app.telemetry.record_request(&self.stats);
+        if let Some(span) = self.span.take() {
+            let names = RequestNames {
+                request_id: self.identity.as_ref().map_or("unknown", Identity::request_id),
+                collection: self.collection.as_deref(),
+            };
+            let spans = spans::of_request(*span, &self.stats, names, self.app.clock.wall());
+            self.app.traces.record(spans);
+        }
     }
 }

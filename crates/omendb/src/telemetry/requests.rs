@@ -93,6 +93,11 @@ impl EndpointLabel {
     pub fn of_route(index: usize) -> Self {
         Self(ENDPOINTS.of_route[index])
     }
+
+    /// The template.
+    pub fn name(self) -> &'static str {
+        ENDPOINTS.names[self.0]
+    }
 }
 
 /// Method and endpoint together; series appear with the first request.

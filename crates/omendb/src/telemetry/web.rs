@@ -48,6 +48,20 @@ labels! {
     }
 }
 
+labels! {
+    /// What became of a span.
+    pub enum SpanOutcome("outcome") {
+        /// The collector has it.
+        Exported = "exported",
+        /// The collector took its message and refused the span.
+        Rejected = "rejected",
+        /// The collector could not be reached, or refused the message.
+        Failed = "failed",
+        /// The queue was full.
+        Dropped = "dropped",
+    }
+}
+
 impl Label for Permission {
     const KEYS: &'static [&'static str] = &["permission"];
 
@@ -92,6 +106,9 @@ metrics! {
         pub validations: Counters<Validation> = "omendb_auth_token_validations_total",
         /// Requests refused because their valid credential lacks a permission, or has it for other collections.
         pub authorization_failures: Counters<Permission> = "omendb_auth_authorization_failures_total",
+        /// Spans of sampled requests, by what became of them. Nothing but "exported" should move: "dropped" means that the
+        /// collector is slower than the requests (traces.queue, traces.ratio), "failed" that it does not answer.
+        pub trace_spans: Counters<SpanOutcome> = "omendb_trace_spans_total",
         /// Bytes received on client connections, heads included.
         pub received_bytes: Counter = "omendb_network_receive_bytes_total",
         /// Bytes sent on client connections, heads included.

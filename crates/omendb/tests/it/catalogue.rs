@@ -218,7 +218,9 @@ fn every_family_of_the_catalogue_is_on_the_page_and_is_moved() {
     write(&mut client, 0..3000, 0);
     drop(server.kill());
 
-    let small = ["--http-max-connections", "8", "--http-connection-queue", "1"];
+    let mut small = vec!["--http-max-connections", "8", "--http-connection-queue", "1"];
+    // Spans of every request, to a collector that is not there.
+    small.extend(["--traces-endpoint", "http://127.0.0.1:1", "--traces-ratio", "1"]);
     let server = Server::start_in(&directory, &small);
     let pages = exercise(&server, &admin);
     let catalogue = catalogue(&mut server.client_with(&admin));

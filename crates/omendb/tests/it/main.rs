@@ -9,6 +9,7 @@ mod client; // a blocking HTTP client small enough to misbehave on purpose
 // The messages of protocol buffers, declared for a library that is not ours: those the metrics core is tested with.
 #[path = "../../../omendb-metrics/tests/it/client_model.rs"]
 mod client_model;
+mod collector; // a trace collector that reads the real messages
 mod exactly; // what one operation moves, and that it moves nothing else
 mod page; // a scraped page as numbers, and what moved between two of them
 mod server; // the binary on port 0 with a directory of its own
@@ -35,4 +36,5 @@ mod queries; // queries by examples, by fusion and in batches find what their fo
 mod real_data; // 50,000 real points: exact answers equal the given neighbours
 mod shipped; // rules, alerts and boards of deploy/ are parsed by Prometheus and name only what is exported
 mod sparse; // vectors of a few terms: kept, found through their index, and refused by name
+mod traces; // sampled requests become spans at a collector, and nobody waits for it
 mod vector_changes; // vectors replaced and taken away, and upserts with a rule
