@@ -26,6 +26,8 @@ pub const MAX_SLOTS: usize = u32::MAX as usize;
 pub const MAX_POINTS_PER_BATCH: usize = 100_000;
 /// Bytes of one write batch as it is written to the log.
 pub const MAX_BATCH_BYTES: usize = 64 << 20;
+/// Bytes of a record of a snapshot, give or take a point: a chunk that holds more is written as several.
+pub(crate) const SNAPSHOT_RECORD_BYTES: usize = 16 << 20;
 /// Bytes of one point's encoded payload.
 pub const MAX_PAYLOAD_BYTES: usize = 8 << 20;
 /// Nesting of lists and objects in a payload.

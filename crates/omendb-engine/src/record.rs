@@ -25,7 +25,7 @@ use std::sync::Arc;
 use crate::ledger::Ledger;
 use crate::payload::{PayloadSegment, check_payload};
 use crate::state::{Chunk, Layout, SparseRow, Terms};
-use crate::{Error, IndexKind, Payload, PayloadPath, PointId, Uuid};
+use crate::{Error, IndexKind, Payload, PayloadPath, PointId, Uuid, limits};
 
 const UPSERT: u8 = 1;
 const DELETE: u8 = 2;
@@ -232,12 +232,34 @@ pub(crate) fn put_index(record: &mut Vec<u8>, key: &str, kind: Option<IndexKind>
     record.extend_from_slice(key.as_bytes());
 }
 
-/// A record that upserts the living points of a chunk; `None` if there are none.
-pub(crate) fn chunk_record(layout: &Layout, chunk: &Chunk) -> Option<Vec<u8>> {
+/// Records that upsert the living points of a chunk, in order: one, unless what the points hold makes it too long.
+pub(crate) fn chunk_records(layout: &Layout, chunk: &Chunk) -> impl Iterator<Item = Vec<u8>> {
     let positions: Vec<usize> = chunk.alive.iter().collect();
-    if positions.is_empty() {
-        return None;
-    }
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |&&position: &&usize| {
+            let is_room = bytes < limits::SNAPSHOT_RECORD_BYTES;
+            bytes += point_bytes(layout, chunk, position);
+            is_room
+        };
+        let count = positions[start..].iter().take_while(fits).count();
+        let taken = &positions[start..start + count];
+        start += count;
+        (count > 0).then(|| points_record(layout, chunk, taken))
+    })
+}
+
+/// About the bytes that a point takes in a record.
+fn point_bytes(layout: &Layout, chunk: &Chunk, position: usize) -> usize {
+    let rows = (0..layout.columns.len()).filter_map(|column| chunk.column(column).row(position));
+    let terms = (0..layout.sparse.len()).filter_map(|column| chunk.sparse(column).row(position));
+    let vectors = rows.map(size_of_val).sum::<usize>() + terms.map(|terms| terms.bytes()).sum::<usize>();
+    vectors + chunk.payload(position).as_bytes().len()
+}
+
+/// A record that upserts the points of a chunk at these positions.
+fn points_record(layout: &Layout, chunk: &Chunk, positions: &[usize]) -> Vec<u8> {
     let ids: Vec<PointId> = positions.iter().map(|&position| chunk.id(position)).collect();
     let rows = |column| {
         positions
@@ -255,14 +277,10 @@ pub(crate) fn chunk_record(layout: &Layout, chunk: &Chunk) -> Option<Vec<u8>> {
         dense: (0..layout.columns.len()).map(rows).collect(),
         sparse: (0..layout.sparse.len()).map(terms).collect(),
     };
+    let payloads = positions.iter().map(|&position| chunk.payload(position));
     let mut record = Vec::new();
-    put_upsert(
-        &mut record,
-        &ids,
-        &columns,
-        positions.iter().map(|&position| chunk.payload(position)),
-    );
-    Some(record)
+    put_upsert(&mut record, &ids, &columns, payloads);
+    record
 }
 
 fn put_ids(record: &mut Vec<u8>, kind: u8, ids: &[PointId]) {

@@ -9,7 +9,7 @@ use crate::Error;
 use crate::collection::commit::{Op, Outcome};
 use crate::collection::{Collection, CollectionStatus};
 use crate::metrics::SnapshotOutcome;
-use crate::record::{chunk_record, put_index};
+use crate::record::{chunk_records, put_index};
 use crate::state::State;
 
 /// After a snapshot that failed, on a full disk perhaps, the next one waits: what it writes first would be in vain.
@@ -88,7 +88,7 @@ impl Collection {
             if self.shared.status() != CollectionStatus::Ready {
                 return Err(self.is_gone());
             }
-            if let Some(record) = chunk_record(&self.shared.layout, chunk) {
+            for record in chunk_records(&self.shared.layout, chunk) {
                 writer.add(&record)?;
             }
         }
