@@ -20,7 +20,7 @@ use omendb_storage::{CommitQueue, Refusal};
 pub use info::{CollectionInfo, CollectionStatus};
 pub(crate) use load::{LoadCounts, Loaded};
 pub(crate) use resolve::Step;
-pub(crate) use shared::{Services, Shared};
+pub(crate) use shared::{Poison, Services, Shared};
 
 pub(crate) use graphs::FILE_PREFIX as GRAPH_FILE_PREFIX;
 use graphs::GraphTurn;
@@ -327,12 +327,7 @@ impl Collection {
     fn writable(&self) -> Result<&CommitQueue<Op, OpResult>, Error> {
         match self.shared.status() {
             CollectionStatus::Ready => self.queue.get().ok_or_else(|| self.is_loading()),
-            CollectionStatus::Poisoned => {
-                let name = &self.name;
-                let message =
-                    format!("collection {name:?} takes no writes after a failed sync until a restart");
-                Err(Error::unavailable(message))
-            }
+            CollectionStatus::Poisoned => Err(self.is_poisoned()),
             CollectionStatus::Loading => Err(self.is_loading()),
             CollectionStatus::Failed => Err(self.shared.failure()),
             CollectionStatus::Closed => Err(self.is_gone()),
@@ -343,6 +338,17 @@ impl Collection {
         Error::unavailable(format!("collection {:?} is being loaded", self.name))
     }
 
+    pub(crate) fn is_poisoned(&self) -> Error {
+        let (name, by) = (&self.name, self.shared.poisoned_by());
+        let cause = match by {
+            Poison::Sync => "a failed sync",
+            Poison::Panic => "a fault of ours in a commit",
+        };
+        Error::unavailable(format!(
+            "collection {name:?} takes no writes after {cause} until a restart"
+        ))
+    }
+
     fn is_gone(&self) -> Error {
         Error::not_found(format!("collection {:?} was deleted or closed", self.name))
     }
@@ -351,6 +357,8 @@ impl Collection {
         let name = &self.name;
         match refusal {
             Refusal::Full => Error::unavailable(format!("too many writes wait for collection {name:?}")),
+            // The queue of a commit that panicked is closed.
+            Refusal::Closed if self.shared.status() == CollectionStatus::Poisoned => self.is_poisoned(),
             Refusal::Closed => self.is_gone(),
             Refusal::Abandoned => {
                 let message = format!("collection {name:?}: a fault leaves open what became of the write");

@@ -3,6 +3,7 @@
 mod aliases;
 mod collections;
 mod directory;
+mod health;
 mod housekeeping;
 mod load;
 mod options;
@@ -21,13 +22,15 @@ pub use options::EngineOptions;
 pub use report::describe_metrics;
 
 use directory::DataDirectory;
+use health::Vitals;
 use housekeeping::Housekeeping;
 
+use crate::activity::Activity;
 use crate::catalog::Catalog;
 use crate::collection::{LoadCounts, Services};
 use crate::metrics::{CollectionSeries, LogMetrics, StageCells};
 use crate::recall::Probe;
-use crate::{Collection, CollectionStatus, EngineHealth, Error, ErrorKind, Worker};
+use crate::{Collection, CollectionStatus, Error, ErrorKind, Worker};
 
 /// One data directory and the collections in it.
 #[derive(Debug)]
@@ -44,8 +47,11 @@ pub struct Engine {
     series: OpenGroup<CollectionSeries>,
     stages: Arc<Blocks<StageCells>>,
     counts: LoadCounts,
+    /// Held while collections are being loaded.
+    load_turn: Mutex<()>,
     is_loaded: AtomicBool,
     is_closed: AtomicBool,
+    vitals: Vitals,
     housekeeping: Mutex<Option<Housekeeping>>,
     commits: CommitPool,
     lock: Mutex<Option<DirectoryLock>>,
@@ -70,6 +76,7 @@ impl Engine {
             clock: options.clock.clone(),
             metrics: LogMetrics::default(),
             probe,
+            snapshot: Activity::default(),
         });
         let commits = CommitPool::start(options.commit_threads).map_err(cannot_start)?;
         let series = OpenGroup::new("db_id", options.max_series, options.clock.clone());
@@ -90,8 +97,10 @@ impl Engine {
             series,
             stages: Arc::default(),
             counts: LoadCounts::default(),
+            load_turn: Mutex::default(),
             is_loaded: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
+            vitals: Vitals::default(),
             housekeeping: Mutex::new(None),
             commits,
             lock: Mutex::new(Some(lock)),
@@ -122,33 +131,6 @@ impl Engine {
         Worker::new(&self.services, &self.stages, self.directory.random())
     }
 
-    /// Whether the engine can do its work. Recovers by itself where that is possible: from loading, a full disk.
-    pub fn health(&self) -> EngineHealth {
-        let collections = self.collections();
-        let mut health = EngineHealth {
-            is_loaded: self.is_loaded.load(Ordering::Acquire),
-            collections: collections.len(),
-            ..EngineHealth::default()
-        };
-        if !health.is_loaded {
-            health.degraded.push("collections are being loaded".to_owned());
-        }
-        if self.is_catalog_poisoned.load(Ordering::Acquire) {
-            health
-                .degraded
-                .push("no collection can be created or deleted until a restart: a sync failed".to_owned());
-        }
-        health.is_healthy = health.degraded.is_empty();
-        for collection in collections {
-            health.add(&collection);
-        }
-        if self.is_closed.load(Ordering::Acquire) {
-            health.is_healthy = false;
-            health.degraded.insert(0, "the engine is closed".to_owned());
-        }
-        health
-    }
-
     /// Takes no more writes, finishes those it took, stops the background threads and releases the directory.
     /// Idempotent.
     pub fn close(&self) {
@@ -156,8 +138,14 @@ impl Engine {
             return;
         }
         let housekeeping = lock_of(&self.housekeeping).take();
-        // Before the collections close: a snapshot that is being written gives up when they do.
+        // Before the threads end: a snapshot that is being written, or a collection that is being read, is given up when
+        // its collection closes.
         let collections = self.collections();
+        collections
+            .iter()
+            .for_each(|collection| collection.shared().set_status(CollectionStatus::Closed));
+        // The directory is another process's after this, so nobody may be reading it any more.
+        drop(lock_of(&self.load_turn));
         collections
             .iter()
             .for_each(|collection| collection.close_and_save());
@@ -185,32 +173,6 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-impl EngineHealth {
-    fn add(&mut self, collection: &Collection) {
-        let (name, shared) = (collection.name(), collection.shared());
-        match shared.status() {
-            CollectionStatus::Poisoned => {
-                self.is_healthy = false;
-                self.poisoned += 1;
-                let reason =
-                    format!("collection {name:?} takes no writes after a failed sync until a restart");
-                self.degraded.insert(0, reason);
-            }
-            CollectionStatus::Failed => {
-                self.is_healthy = false;
-                self.failed += 1;
-                self.degraded.insert(0, shared.failure().to_string());
-            }
-            CollectionStatus::Loading | CollectionStatus::Ready | CollectionStatus::Closed => {}
-        }
-        if shared.is_disk_full() {
-            self.degraded.push(format!(
-                "the disk is full: the newest write to collection {name:?} was refused"
-            ));
-        }
     }
 }
 

@@ -29,6 +29,7 @@ pub mod config;
 pub mod filter;
 pub mod limits;
 
+mod activity;
 mod catalog;
 mod chance;
 mod collection;
@@ -61,7 +62,7 @@ pub use config::{
 pub use engine::{AliasChange, Engine, EngineOptions, LoadProgress, LoadReport, describe_metrics};
 pub use error::{Error, ErrorKind};
 pub use filter::{Condition, Filter};
-pub use health::EngineHealth;
+pub use health::{EngineHealth, Finding, HealthComponent, HealthLimits, HealthState};
 pub use id::{PointId, Uuid};
 pub use ledger::Component;
 pub use omendb_distance::Distance;

@@ -22,6 +22,8 @@ pub enum Injected {
     NoSpace,
     /// Syncs of files find no space, as on file systems that allocate late; other operations succeed.
     NoSpaceAtSync,
+    /// It does not come back: a panic, as a mistake in the code around it would be.
+    Panic,
 }
 
 /// What an operation does, as far as faults are concerned.
@@ -46,12 +48,24 @@ impl Fault {
         }
     }
 
+    /// A panic at one operation.
+    pub fn panic(operation: u64) -> Self {
+        Self {
+            operations: operation..operation + 1,
+            error: Injected::Panic,
+        }
+    }
+
     /// No space for some operations.
     pub fn no_space(operations: Range<u64>) -> Self {
         Self {
             operations,
             error: Injected::NoSpace,
         }
+    }
+
+    pub(crate) fn is_panic_at(&self, number: u64) -> bool {
+        self.error == Injected::Panic && self.operations.contains(&number)
     }
 
     /// What this operation is answered, if the fault concerns it.
@@ -61,7 +75,7 @@ impl Fault {
             Injected::Io => io::Error::other("injected input/output error"),
             Injected::NoSpace if needs_space => io::ErrorKind::StorageFull.into(),
             Injected::NoSpaceAtSync if operation == Operation::SyncFile => io::ErrorKind::StorageFull.into(),
-            Injected::NoSpace | Injected::NoSpaceAtSync => return None,
+            Injected::NoSpace | Injected::NoSpaceAtSync | Injected::Panic => return None,
         };
         self.operations.contains(&number).then_some(error)
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use omendb_metrics::ManualTime;
-use omendb_storage::{Access, DirectoryEntry, DiskCounters, File, FileLock, FileSystem};
+use omendb_storage::{Access, DirectoryEntry, DiskCounters, File, FileLock, FileSystem, Space};
 
 use crate::disk::{self, Disk, Node, SECTOR_BYTES};
 use crate::fault::{Fault, Operation};
@@ -182,6 +182,10 @@ impl State {
     fn begin(&mut self, operation: Operation) -> Option<io::Error> {
         let number = self.operations;
         self.operations += 1;
+        if self.faults.iter().any(|fault| fault.is_panic_at(number)) {
+            // Without the message of a panic that nobody expected.
+            std::panic::resume_unwind(Box::new("injected panic"));
+        }
         self.faults
             .iter()
             .find_map(|fault| fault.answer(number, operation))
@@ -346,6 +350,16 @@ impl FileSystem for SimFs {
             shared: Arc::clone(&self.shared),
             path: path.to_owned(),
         }))
+    }
+
+    /// Asking is no operation: it moves nothing that a fault could strike.
+    fn space(&self, _directory: &Path) -> io::Result<Space> {
+        let state = self.shared.state();
+        let bytes = |sectors: usize| sectors.saturating_mul(SECTOR_BYTES) as u64;
+        Ok(Space {
+            available_bytes: bytes(state.capacity_sectors.saturating_sub(state.disk.used_sectors())),
+            total_bytes: bytes(state.capacity_sectors),
+        })
     }
 
     fn counters(&self) -> &DiskCounters {

@@ -9,7 +9,7 @@ use omendb_metrics::Clock;
 use crate::error::Error;
 use crate::file_header::Kind;
 use crate::frame;
-use crate::fs::FileSystem;
+use crate::fs::{Access, FileSystem};
 use crate::limits::{KEPT_BUFFER_BYTES, SEGMENT_BYTES};
 use crate::manifest::{self, Manifest, SegmentEntry};
 use crate::recovery::{self, Recovered};
@@ -125,6 +125,15 @@ impl Journal {
         } = recovery::open(place, options.seed)?;
         let last_sequence = recovered.report.last_sequence;
         Ok((Self::assemble(store, options, active, last_sequence), recovered))
+    }
+
+    /// About the bytes that opening the journal of `directory` and reading what it holds will read: for telling how far
+    /// reading is, before it begins. What cannot be measured counts nothing; opening will say what is wrong with it.
+    pub fn measure(fs: &dyn FileSystem, directory: &Path) -> u64 {
+        let entries = fs.list(directory).unwrap_or_default();
+        let ours = entries.iter().filter(|entry| Kind::number(&entry.name).is_some());
+        let size = |name: &str| fs.open(&directory.join(name), Access::Read)?.size();
+        ours.map(|entry| size(&entry.name).unwrap_or(0)).sum()
     }
 
     /// Removes the journal of `directory` with the directory, which nobody has open. A directory that is missing,

@@ -33,7 +33,7 @@ pub use atomic_file::AtomicFile;
 pub use commit_queue::{CommitPool, CommitQueue, Done, QueueLimits, Refusal, Rejected};
 
 pub use error::Error;
-pub use fs::{Access, DirectoryEntry, DiskCounters, DiskTotals, File, FileLock, FileSystem, RealFs};
+pub use fs::{Access, DirectoryEntry, DiskCounters, DiskTotals, File, FileLock, FileSystem, RealFs, Space};
 pub use journal::{AppendStats, Journal, JournalOptions};
 pub use limits::{MAX_FRAME_BYTES, MAX_RECORDS_PER_FRAME, SEGMENT_BYTES};
 pub use lock::DirectoryLock;

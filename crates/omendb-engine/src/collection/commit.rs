@@ -10,7 +10,7 @@ use omendb_metrics::{Blocks, Timestamp, WorkerBlock};
 use omendb_storage::{AppendStats, Journal, SnapshotWriter};
 
 use crate::collection::resolve::{Settled, Step, settle};
-use crate::collection::{CollectionStatus, Shared};
+use crate::collection::{Poison, Shared};
 use crate::ledger::Charge;
 use crate::metrics::{Rebalance, WriteCells};
 use crate::state::{Applied, State, Store};
@@ -202,15 +202,22 @@ impl Commit {
         let Some(journal) = &mut self.journal else {
             return Err(self.undo(Error::unavailable("the log is closed")));
         };
-        match journal.append(records) {
+        self.shared.append.advance(self.shared.services.clock.now());
+        let appended = journal.append(records);
+        self.shared.append.end();
+        match appended {
             Ok(stats) => {
-                self.shared.set_disk_full(false);
+                self.shared.note_refusal(None);
                 Ok(stats)
             }
             Err(error) => {
-                self.shared.set_disk_full(error.is_full());
                 self.note_log();
-                Err(self.undo(error.into()))
+                let error = Error::from(error);
+                // What is wrong with the write itself says nothing about the next one.
+                if error.kind() != ErrorKind::Invalid {
+                    self.shared.note_refusal(Some(error.clone()));
+                }
+                Err(self.undo(error))
             }
         }
     }
@@ -272,7 +279,7 @@ impl Commit {
             self.shared.set_log_bytes(journal.log_bytes());
             // A snapshot's failed sync poisons the log too.
             if journal.is_poisoned() {
-                self.shared.set_status(CollectionStatus::Poisoned);
+                self.shared.poison(Poison::Sync);
             }
         }
     }

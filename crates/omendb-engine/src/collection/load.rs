@@ -8,7 +8,7 @@ use omendb_storage::{CommitPool, Journal, JournalOptions, QueueLimits, Recovered
 
 use crate::Error;
 use crate::collection::commit::Commit;
-use crate::collection::{Collection, CollectionStatus};
+use crate::collection::{Collection, CollectionStatus, Poison, Shared};
 use crate::state::Store;
 
 /// How far loading is, over all collections.
@@ -17,6 +17,21 @@ pub(crate) struct LoadCounts {
     pub(crate) loaded_bytes: AtomicU64,
     pub(crate) total_bytes: AtomicU64,
     pub(crate) loaded_collections: AtomicU64,
+    /// What of `total_bytes` stands for the collection that is loaded next.
+    expected_bytes: AtomicU64,
+}
+
+impl LoadCounts {
+    /// The next collection is expected to take `bytes`, which are in the total already.
+    pub(crate) fn expect(&self, bytes: u64) {
+        self.expected_bytes.store(bytes, Relaxed);
+    }
+
+    /// Puts what a collection really takes, or nothing if it cannot be read, in the place of what was expected.
+    pub(crate) fn correct(&self, bytes: u64) {
+        let expected = self.expected_bytes.swap(0, Relaxed);
+        self.total_bytes.fetch_add(bytes.wrapping_sub(expected), Relaxed);
+    }
 }
 
 /// What loading one collection found.
@@ -59,6 +74,9 @@ impl Collection {
             error
         });
         counts.loaded_collections.fetch_add(1, Relaxed);
+        if loaded.is_err() {
+            counts.correct(0);
+        }
         let (commit, loaded) = loaded?;
         // A collection is created or loaded once.
         let _ = self.directory.set(directory.to_owned());
@@ -80,12 +98,11 @@ impl Collection {
         } = recovered;
         let mut store = Store::new(Arc::clone(&self.shared.layout), &self.shared.ledger);
         let snapshot_bytes = snapshot.as_ref().map_or(0, |snapshot| snapshot.total_bytes());
-        counts
-            .total_bytes
-            .fetch_add(snapshot_bytes + log.total_bytes(), Relaxed);
+        counts.correct(snapshot_bytes + log.total_bytes());
         let mut bytes = 0;
         if let Some(mut snapshot) = snapshot {
             while let Some(record) = snapshot.next_record()? {
+                self.check_wanted()?;
                 store.replay(record)?;
                 advance(&mut bytes, snapshot.bytes_read(), counts);
             }
@@ -93,6 +110,7 @@ impl Collection {
         }
         let before_log = bytes;
         while let Some(record) = log.next_record()? {
+            self.check_wanted()?;
             store.replay(record.bytes)?;
             advance(&mut bytes, before_log + log.bytes_read(), counts);
         }
@@ -114,13 +132,38 @@ impl Collection {
         Ok((Commit::new(&self.shared, store, journal), loaded))
     }
 
+    /// Reading is given up when the engine closes.
+    fn check_wanted(&self) -> Result<(), Error> {
+        match self.shared.status() {
+            CollectionStatus::Closed => Err(self.is_gone()),
+            CollectionStatus::Loading
+            | CollectionStatus::Ready
+            | CollectionStatus::Poisoned
+            | CollectionStatus::Failed => Ok(()),
+        }
+    }
+
     fn serve(&self, mut commit: Commit, pool: &CommitPool) {
+        let shared = Arc::clone(&self.shared);
         let queue = pool.queue(QueueLimits::default(), move |operations| {
+            let _poisoning = PoisonedByPanic(&shared);
             commit.process(operations)
         });
         // A collection is created or loaded once.
         let _ = self.queue.set(queue);
         self.shared.set_status(CollectionStatus::Ready);
+    }
+}
+
+/// Ends all writing when a commit panics: its queue closes, and health has to know.
+struct PoisonedByPanic<'a>(&'a Shared);
+
+impl Drop for PoisonedByPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.append.end();
+            self.0.poison(Poison::Panic);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use omendb_metrics::{Clock, Series, Timestamp};
 use omendb_storage::FileSystem;
 
+use crate::activity::Activity;
 use crate::collection::CollectionStatus;
 use crate::graph::Graphs;
 use crate::ledger::Ledger;
@@ -23,6 +24,17 @@ pub(crate) struct Services {
     pub(crate) clock: Clock,
     pub(crate) metrics: LogMetrics,
     pub(crate) probe: Probe,
+    /// The snapshot that is being written.
+    pub(crate) snapshot: Activity,
+}
+
+/// What can end all writing to a collection until a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Poison {
+    /// Nobody knows what the disk holds.
+    Sync,
+    /// A commit panicked, and nobody knows in what state that left the writer.
+    Panic,
 }
 
 #[derive(Debug)]
@@ -44,10 +56,16 @@ pub(crate) struct Shared {
     sparse_indexes: Mutex<Arc<SparseIndexes>>,
     status: AtomicU8,
     failure: OnceLock<Error>,
+    poisoned_by: OnceLock<Poison>,
     log_bytes: AtomicU64,
     snapshot_bytes: AtomicU64,
     next_snapshot: AtomicU64,
-    is_disk_full: AtomicBool,
+    /// Why the newest write could not be made durable, if it could not.
+    refusal: Mutex<Option<Error>>,
+    /// Why the newest snapshot failed, if it did.
+    snapshot_failure: Mutex<Option<Error>>,
+    /// The append that is under way.
+    pub(crate) append: Activity,
     has_sparse_chunks: AtomicBool,
 }
 
@@ -76,7 +94,10 @@ impl Shared {
             log_bytes: AtomicU64::new(0),
             snapshot_bytes: AtomicU64::new(0),
             next_snapshot: AtomicU64::new(0),
-            is_disk_full: AtomicBool::new(false),
+            refusal: Mutex::default(),
+            snapshot_failure: Mutex::default(),
+            append: Activity::default(),
+            poisoned_by: OnceLock::new(),
             has_sparse_chunks: AtomicBool::new(false),
         }
     }
@@ -176,6 +197,18 @@ impl Shared {
             .unwrap_or_else(|| Error::corrupt("the collection could not be loaded"))
     }
 
+    /// Takes no more writes from now on.
+    pub(crate) fn poison(&self, by: Poison) {
+        // The first one is what there is to tell.
+        let _ = self.poisoned_by.set(by);
+        self.set_status(CollectionStatus::Poisoned);
+    }
+
+    /// What ended the writing.
+    pub(crate) fn poisoned_by(&self) -> Poison {
+        self.poisoned_by.get().copied().unwrap_or(Poison::Sync)
+    }
+
     pub(crate) fn fail(&self, error: Error) {
         // Only loading fails, and it is done once.
         let _ = self.failure.set(error);
@@ -208,13 +241,34 @@ impl Shared {
         self.next_snapshot.store(time.as_nanos(), Ordering::Relaxed);
     }
 
-    /// Whether the newest write found the disk full.
-    pub(crate) fn is_disk_full(&self) -> bool {
-        self.is_disk_full.load(Ordering::Relaxed)
+    /// Why the newest write could not be made durable; `None` if it was, or one would be now.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        self.refusal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
-    pub(crate) fn set_disk_full(&self, is_full: bool) {
-        self.is_disk_full.store(is_full, Ordering::Relaxed);
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.refusal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
+    }
+
+    pub(crate) fn note_refusal(&self, refusal: Option<Error>) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+    }
+
+    /// Why the newest snapshot failed; `None` if it did not.
+    pub(crate) fn snapshot_failure(&self) -> Option<Error> {
+        let failure = self.snapshot_failure.lock();
+        failure.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn note_snapshot(&self, failure: Option<Error>) {
+        let noted = self.snapshot_failure.lock();
+        *noted.unwrap_or_else(PoisonError::into_inner) = failure;
     }
 
     pub(crate) fn has_sparse_chunks(&self) -> bool {

@@ -29,9 +29,12 @@ impl Collection {
         let _turn = self.snapshot_turn.lock().unwrap_or_else(PoisonError::into_inner);
         let services = &self.shared.services;
         let begun = services.clock.now();
+        services.snapshot.advance(begun);
         let written = self
             .begin_snapshot()
             .and_then(|(writer, state)| self.fill_snapshot(*writer, &state));
+        services.snapshot.end();
+        self.shared.note_snapshot(written.as_ref().err().cloned());
         let outcome = if written.is_ok() {
             SnapshotOutcome::Success
         } else {
@@ -89,6 +92,8 @@ impl Collection {
                 return Err(self.is_gone());
             }
             for record in chunk_records(&self.shared.layout, chunk) {
+                let services = &self.shared.services;
+                services.snapshot.advance(services.clock.now());
                 writer.add(&record)?;
             }
         }

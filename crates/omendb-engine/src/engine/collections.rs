@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::catalog::{Catalog, CatalogEntry};
+use crate::collection::Poison;
 use crate::config::validate_collection_name;
 use crate::engine::lock_of;
-use crate::{Collection, CollectionConfig, CollectionStatus, Engine, Error, ErrorKind, limits};
+use crate::{Collection, CollectionConfig, Engine, Error, ErrorKind, limits};
 
 impl Engine {
     /// Creates a collection, durable on return.
@@ -104,7 +105,7 @@ impl Engine {
             && let Ok(collection) = self.collection(name)
         {
             // The next start may find it deleted, and with it whatever was acknowledged since.
-            collection.shared().set_status(CollectionStatus::Poisoned);
+            collection.shared().poison(Poison::Sync);
         }
         removed?;
         self.publish_aliases(catalog.aliases().clone());

@@ -3,6 +3,7 @@
 //! ```text
 //! <data>/LOCK                  held while a process has the directory
 //! <data>/catalog               the list of collections
+//! <data>/trial                 for a moment, after a refused write: would one be accepted now?
 //! <data>/collections/<uuid>/   one collection's log and snapshots, and graphs, which could be made anew
 //! ```
 //! A directory comes before its entry in the catalogue and goes after it, so whatever a crash interrupts, a directory
@@ -15,13 +16,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use omendb_metrics::Clock;
-use omendb_storage::{DirectoryEntry, FileSystem, Journal, JournalOptions};
+use omendb_storage::{Access, DirectoryEntry, FileSystem, Journal, JournalOptions};
 
 use crate::catalog::Catalog;
 use crate::collection::GRAPH_FILE_PREFIX;
 use crate::{Error, ErrorKind, Uuid};
 
 const COLLECTIONS: &str = "collections";
+const TRIAL: &str = "trial";
 
 #[derive(Debug)]
 pub(crate) struct DataDirectory {
@@ -108,6 +110,24 @@ impl DataDirectory {
                 .map_err(|error| refused("remove", &path, &error))?;
         }
         Ok(Journal::destroy(&*self.fs, &directory)?)
+    }
+
+    /// Writes a page to a file of its own, makes it durable, and removes it.
+    pub(crate) fn try_writing(&self) -> Result<(), Error> {
+        /// What file systems give out at once.
+        const PAGE: [u8; 4096] = [0; 4096];
+        let path = self.path.join(TRIAL);
+        // One that a crash left behind; otherwise there is none to remove.
+        let _ = self.fs.remove_file(&path);
+        let write = || {
+            let file = self.fs.open(&path, Access::CreateNew)?;
+            file.write_at(&PAGE, 0)?;
+            file.sync_data()
+        };
+        let written = write().map_err(|error| refused("write", &path, &error));
+        // Where nothing was created there is nothing to remove.
+        let _ = self.fs.remove_file(&path);
+        written
     }
 
     /// The ids that have a directory. Whatever else is there is not ours and left alone.

@@ -34,6 +34,8 @@ impl Housekeeping {
         housekeeping.repeat("indexes", engine, Engine::build_indexes)?;
         housekeeping.repeat("graphs", engine, Engine::build_graphs)?;
         housekeeping.repeat("snapshots", engine, Engine::write_snapshots)?;
+        // A disk that does not answer keeps nothing else waiting.
+        housekeeping.repeat("disk", engine, Engine::look_at_disk)?;
         Ok(housekeeping)
     }
 
@@ -77,10 +79,12 @@ impl Engine {
         self.build_indexes();
         self.build_graphs();
         self.write_snapshots();
+        self.look_at_disk();
     }
 
     fn turn_windows(&self) {
         let now = self.services.clock.now();
+        self.turn_fsync_window(now);
         for series in self.series.series_now() {
             series
                 .window

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
+use omendb_storage::Journal;
+
 use crate::collection::Loaded;
 use crate::engine::lock_of;
 use crate::{Engine, Error};
@@ -14,12 +16,23 @@ pub struct LoadProgress {
     pub is_ready: bool,
     /// Bytes of snapshots and logs read.
     pub loaded_bytes: u64,
-    /// Bytes of snapshots and logs of the collections begun so far.
+    /// Bytes of snapshots and logs there are to read, as far as is known.
     pub total_bytes: u64,
     /// Collections dealt with.
     pub loaded_collections: u64,
     /// Collections in the catalogue.
     pub total_collections: u64,
+}
+
+impl LoadProgress {
+    /// The share that is loaded, 0 to 100; 100 only when everything is.
+    pub fn percent(&self) -> u8 {
+        if self.is_ready {
+            return 100;
+        }
+        let share = self.loaded_bytes as f64 / self.total_bytes.max(1) as f64;
+        (share * 100.0).clamp(0.0, 99.0) as u8
+    }
 }
 
 /// What [`Engine::load`] found and did.
@@ -51,6 +64,8 @@ impl Engine {
     /// # Errors
     /// When orphaned directories can be neither listed nor removed, or the engine was closed meanwhile.
     pub fn load(&self) -> Result<LoadReport, Error> {
+        let _turn = lock_of(&self.load_turn);
+        self.check_open()?;
         let mut report = LoadReport::default();
         let collections: Vec<_> = {
             let catalog = lock_of(&self.catalog);
@@ -61,10 +76,20 @@ impl Engine {
                 .map(|(name, entry)| self.collection(name).map(|it| (it, entry.id)))
                 .collect::<Result<_, _>>()?
         };
-        for (collection, id) in collections {
+        // Measured before the first is read, so that progress is a share of all.
+        let measured: Vec<_> = collections
+            .into_iter()
+            .map(|(collection, id)| {
+                let directory = self.directory.collection(id);
+                let bytes = Journal::measure(&*self.options.fs, &directory);
+                self.counts.total_bytes.fetch_add(bytes, Ordering::Relaxed);
+                (collection, directory, bytes)
+            })
+            .collect();
+        for (collection, directory, bytes) in measured {
             self.check_open()?;
+            self.counts.expect(bytes);
             let options = self.directory.journal_options(&self.options.clock);
-            let directory = self.directory.collection(id);
             match collection.load(&directory, options, &self.commits, &self.counts) {
                 Ok(Loaded {
                     points,
@@ -81,6 +106,7 @@ impl Engine {
                 Err(error) => report.failed.push((collection.name().to_owned(), error)),
             }
         }
+        self.check_open()?;
         self.is_loaded.store(true, Ordering::Release);
         Ok(report)
     }

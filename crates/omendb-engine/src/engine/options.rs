@@ -7,7 +7,7 @@ use std::thread;
 use omendb_metrics::Clock;
 use omendb_storage::{FileSystem, RealFs};
 
-use crate::limits;
+use crate::{HealthLimits, limits};
 
 /// How an engine is opened: where, on which disk and clock, and how much of what.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct EngineOptions {
     pub graph_threads: usize,
     /// CPU seconds per second that the recall probe may take; zero turns it off.
     pub recall_cpu_share: f64,
+    /// From where on a component is not healthy.
+    pub health: HealthLimits,
     /// Most collections with metric series of their own; the rest share one.
     pub max_series: usize,
     /// Whether threads of the engine turn windows, compact and write snapshots. Without, [`Engine::tick`] does.
@@ -49,6 +51,7 @@ impl EngineOptions {
             snapshot_log_bytes: 64 << 20,
             graph_threads: thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),
             recall_cpu_share: 0.003,
+            health: HealthLimits::default(),
             max_series: limits::DEFAULT_MAX_SERIES,
             has_housekeeping: true,
         }

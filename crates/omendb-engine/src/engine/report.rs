@@ -52,6 +52,7 @@ impl Collect for Engine {
         }
         out.plain().blocks(&self.stages);
         out.plain().group(&self.services.metrics);
+        out.plain().memory(self.vitals.heap_bytes());
         out.plain()
             .reading(&engine_figures(retired, self.services.fs.counters().totals()));
     }

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use omendb_metrics::{Clock, Timestamp};
 
+use crate::activity::Activity;
 use crate::recall::compare::{Comparison, compare};
 use crate::recall::{Accuracy, Sample, WorstQuery};
 
@@ -35,6 +36,8 @@ struct Bucket {
     /// Collections that take part in the draws.
     sampled: AtomicU64,
     is_stopped: AtomicBool,
+    /// The sample that is in hand, from its draw until it is dealt with.
+    in_hand: Activity,
 }
 
 /// A query that was drawn before it ran. Dropped without [`Probe::submit`], it counts as skipped.
@@ -54,6 +57,7 @@ impl Probe {
             next_draw: AtomicU64::new(0),
             sampled: AtomicU64::new(1),
             is_stopped: AtomicBool::new(share <= 0.0),
+            in_hand: Activity::default(),
         });
         if bucket.is_stopped.load(Relaxed) {
             return Ok(Self {
@@ -94,6 +98,11 @@ impl Probe {
         }
     }
 
+    /// Nanoseconds since the sample in hand was drawn; `None` without one.
+    pub(crate) fn in_hand(&self, now: Timestamp) -> Option<u64> {
+        self.bucket.in_hand.age(now)
+    }
+
     /// How many collections share the draws, counted by the housekeeping thread.
     pub(crate) fn set_sampled_collections(&self, count: usize) {
         self.bucket.sampled.store(count.max(1) as u64, Relaxed);
@@ -120,6 +129,7 @@ impl Bucket {
         self.next_draw
             .compare_exchange(due, IN_HAND, Relaxed, Relaxed)
             .ok()?;
+        self.in_hand.advance(self.clock.now());
         Some(Ticket {
             bucket: Arc::clone(self),
             accuracy: Arc::clone(accuracy),
@@ -135,6 +145,7 @@ impl Bucket {
             self.note(&sample, comparison);
             let accuracy = Arc::clone(&sample.accuracy);
             drop(sample);
+            self.in_hand.end();
             let cost_nanos = started.elapsed_nanos() as f64 / self.share;
             let now = self.clock.now().as_nanos();
             let sampled = self.sampled.load(Relaxed);
@@ -172,6 +183,7 @@ impl Drop for Ticket {
             return;
         }
         self.accuracy.skipped.fetch_add(1, Relaxed);
+        self.bucket.in_hand.end();
         let now = self.bucket.clock.now().as_nanos();
         self.accuracy
             .next_draw
@@ -199,5 +211,26 @@ impl CpuTime {
 
     fn elapsed_nanos(&self) -> u64 {
         Self::now().0.saturating_sub(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_in_hand_from_its_draw_until_it_is_dealt_with() {
+        let (clock, time) = Clock::manual();
+        let probe = Probe::start(clock.clone(), 1.0).unwrap();
+        let accuracy = Arc::default();
+        assert_eq!(probe.in_hand(clock.now()), None);
+        // A query that was drawn and has not ended.
+        let ticket = probe.draw(&accuracy, clock.now());
+        assert!(ticket.is_some());
+        time.advance_nanos(70);
+        assert_eq!(probe.in_hand(clock.now()), Some(70));
+        drop(ticket);
+        assert_eq!(probe.in_hand(clock.now()), None);
+        probe.stop();
     }
 }

@@ -30,6 +30,8 @@ mod fixtures;
 mod graph;
 /// Hits in groups, against a ranking read to its end.
 mod groups;
+/// How the engine's parts do, why, and that they recover.
+mod health;
 /// What a collection is charged for, and that it gets it back.
 mod memory;
 /// Every family moves by exactly what happened.

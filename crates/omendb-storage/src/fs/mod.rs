@@ -28,6 +28,15 @@ pub struct DirectoryEntry {
     pub is_directory: bool,
 }
 
+/// The room of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that this process may still write.
+    pub available_bytes: u64,
+    /// Bytes there are, free or not.
+    pub total_bytes: u64,
+}
+
 /// A file system. Nothing is durable before it is synced: contents and length by [`File::sync_data`] or
 /// [`File::sync_all`], names (created, renamed, removed) by [`FileSystem::sync_directory`] on their directory.
 pub trait FileSystem: Debug + Send + Sync {
@@ -48,6 +57,8 @@ pub trait FileSystem: Debug + Send + Sync {
     /// Takes an exclusive lock on a file, created when missing, until the guard is dropped or the process ends.
     /// [`io::ErrorKind::WouldBlock`] when somebody else has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>>;
+    /// How much room the file system that holds `directory` has.
+    fn space(&self, directory: &Path) -> io::Result<Space>;
     /// What passed through so far.
     fn counters(&self) -> &DiskCounters;
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Access, DirectoryEntry, DiskCounters, File, FileLock, FileSystem};
+use super::{Access, DirectoryEntry, DiskCounters, File, FileLock, FileSystem, Space};
 
 /// Files hold what users stored, and hashes of credentials: nobody else's business.
 const FILE_MODE: u32 = 0o600;
@@ -96,6 +96,16 @@ impl FileSystem for RealFs {
             Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn space(&self, directory: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(directory)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Space {
+            // What is kept back for the superuser is not among it.
+            available_bytes: bytes(found.f_bavail),
+            total_bytes: bytes(found.f_blocks),
+        })
     }
 
     fn counters(&self) -> &DiskCounters {

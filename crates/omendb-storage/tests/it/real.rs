@@ -152,3 +152,17 @@ fn files_are_for_their_owner_only() {
         assert_eq!(mode(&entry.unwrap().path()), 0o600);
     }
 }
+
+#[test]
+fn the_room_of_a_directory_is_that_of_its_file_system() {
+    let directory = TemporaryDirectory::new("space");
+    let space = RealFs::new().space(directory.path()).unwrap();
+    assert!(
+        space.available_bytes > 0 && space.available_bytes <= space.total_bytes,
+        "{space:?}"
+    );
+    let missing = RealFs::new()
+        .space(&directory.path().join("missing"))
+        .unwrap_err();
+    assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
+}
