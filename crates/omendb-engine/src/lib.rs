@@ -74,9 +74,9 @@ pub use point::{Point, PointVectors, Record, SparseVector, Vector, VectorSelecto
 pub use recall::{AccuracyReport, WorstQuery};
 pub use search::{
     ContextPair, Decay, DecayKind, Direction, Diverse, Example, Expression, FacetHit, FacetRequest,
-    FacetResponse, FacetValue, FormulaQuery, Fusion, Group, GroupKey, GroupRequest, GroupResponse, Hit,
-    MatrixRequest, MatrixResponse, OrderBy, OrderValue, PayloadVariable, Prefetch, Query, Recommend,
-    SearchRequest, SearchResponse, Strategy,
+    FacetResponse, FacetValue, Feedback, FeedbackStrategy, FormulaQuery, Fusion, Group, GroupKey,
+    GroupRequest, GroupResponse, Hit, MatrixRequest, MatrixResponse, OrderBy, OrderValue, PayloadVariable,
+    Prefetch, Query, Recommend, SearchRequest, SearchResponse, Strategy,
 };
 pub use stats::{Plan, SearchStats};
 pub use worker::Worker;

@@ -5,6 +5,7 @@ mod coverage;
 mod diverse;
 mod expression;
 mod facet;
+mod feedback;
 mod filtered;
 mod find;
 mod fusion;
@@ -30,6 +31,7 @@ use omendb_metrics::Clock;
 
 pub use expression::{Decay, DecayKind, Expression, FormulaQuery, PayloadVariable};
 pub use facet::{FacetHit, FacetRequest, FacetResponse, FacetValue};
+pub use feedback::{Feedback, FeedbackStrategy};
 pub(crate) use find::Subject;
 pub use groups::{Group, GroupKey, GroupRequest, GroupResponse};
 pub use matrix::{MatrixRequest, MatrixResponse};

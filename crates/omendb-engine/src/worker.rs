@@ -185,6 +185,7 @@ impl Worker {
                 | Query::Recommend(_)
                 | Query::Discover(..)
                 | Query::Context(_)
+                | Query::Feedback(_)
                 | Query::Fusion(_)
                 | Query::Formula(_)
                 | Query::Listed

@@ -166,6 +166,7 @@ impl Searcher {
             | Query::Recommend(_)
             | Query::Discover(..)
             | Query::Context(_)
+            | Query::Feedback(_)
             | Query::Fusion(_)
             | Query::Formula(_)
             | Query::Listed

@@ -41,6 +41,10 @@ impl Query {
                 std::iter::once(target).chain(pairs).collect()
             }
             Self::Context(pairs) => pairs.iter_mut().flat_map(pair).collect(),
+            Self::Feedback(feedback) => {
+                let examples = feedback.examples.iter_mut().map(|(example, _)| example);
+                std::iter::once(&mut feedback.target).chain(examples).collect()
+            }
             Self::Nearest(_)
             | Self::NearestTo(_)
             | Self::Fusion(_)

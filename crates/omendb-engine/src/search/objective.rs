@@ -18,7 +18,7 @@ pub(crate) struct Objective {
 
 /// How comparisons with the vectors make a rank. A comparison is turned so that greater is better; that by `Euclid` is
 /// the square of the distance, negated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Formula {
     /// The only comparison is the rank.
     Nearest,
@@ -30,6 +30,8 @@ pub(crate) enum Formula {
     Discover,
     /// What is missing to the positive side of each pair, squeezed.
     Context,
+    /// Each counts so many times.
+    Weighted(Vec<f32>),
 }
 
 /// The margin by which a point has to be on the positive side of a pair to lose nothing.
@@ -51,13 +53,13 @@ fn squeeze_to_half(comparison: f32) -> f32 {
 
 impl Formula {
     /// The rank of a point that compares like this.
-    pub(super) fn rank(self, comparisons: &[f32]) -> f32 {
+    pub(super) fn rank(&self, comparisons: &[f32]) -> f32 {
         let best = |comparisons: &[f32]| comparisons.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum = |comparisons: &[f32]| comparisons.iter().sum::<f32>();
         match self {
             Self::Nearest => comparisons[0],
             Self::Best { positive } => {
-                let (positive, negative) = comparisons.split_at(positive);
+                let (positive, negative) = comparisons.split_at(*positive);
                 let (positive, negative) = (best(positive), best(negative));
                 if positive > negative {
                     squeeze_to_half(positive)
@@ -66,7 +68,7 @@ impl Formula {
                 }
             }
             Self::Sum { positive } => {
-                let (positive, negative) = comparisons.split_at(positive);
+                let (positive, negative) = comparisons.split_at(*positive);
                 sum(positive) - sum(negative)
             }
             Self::Discover => {
@@ -78,6 +80,10 @@ impl Formula {
             Self::Context => {
                 let missing = |pair: &[f32]| squeeze((pair[0] - pair[1] - MARGIN).min(0.0));
                 comparisons.chunks_exact(2).map(missing).sum()
+            }
+            Self::Weighted(weights) => {
+                let weighted = comparisons.iter().zip(weights);
+                weighted.map(|(comparison, weight)| comparison * weight).sum()
             }
         }
     }
@@ -231,6 +237,16 @@ impl<'a, S: Space> Examples<'a, S> {
                 self.pairs(pairs, &mut vectors)?;
                 (vectors, Formula::Context)
             }
+            Query::Feedback(feedback) => {
+                check_count(1 + feedback.examples.len())?;
+                let examples = feedback.examples.iter().map(|(example, _)| example);
+                let examples = std::iter::once(&feedback.target).chain(examples);
+                let vectors = examples.map(|example| self.example(example));
+                (
+                    vectors.collect::<Result<_, _>>()?,
+                    Formula::Weighted(feedback.weights()?),
+                )
+            }
             Query::Fusion(_) | Query::Formula(_) | Query::Listed | Query::OrderBy(_) | Query::Sample => {
                 return Err(Error::invalid("the query compares no vectors"));
             }
@@ -322,7 +338,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(formula: Formula, comparisons: &[f32], expected: f32) {
+    fn check(formula: &Formula, comparisons: &[f32], expected: f32) {
         let rank = formula.rank(comparisons);
         assert!(
             (rank - expected).abs() < 1e-6,
@@ -332,15 +348,16 @@ mod tests {
 
     #[test]
     fn comparisons_make_a_rank() {
-        check(Formula::Nearest, &[0.5], 0.5);
+        check(&Formula::Nearest, &[0.5], 0.5);
         // 1 / (1 + 1) is a half, and half of one and a half three quarters.
-        check(Formula::Best { positive: 2 }, &[0.5, 1.0, 0.9], 0.75);
-        check(Formula::Best { positive: 1 }, &[0.5, 1.0], -0.75);
-        check(Formula::Best { positive: 0 }, &[-1.0], -0.25);
-        check(Formula::Best { positive: 1 }, &[f32::INFINITY, 0.0], 1.0);
-        check(Formula::Sum { positive: 2 }, &[1.0, 2.0, 0.5], 2.5);
-        check(Formula::Discover, &[1.0, 2.0, 1.0, 0.0, 3.0, 4.0, 4.0], 0.75);
-        check(Formula::Context, &[2.0, 1.0, 0.0, 1.0], -0.5);
+        check(&Formula::Best { positive: 2 }, &[0.5, 1.0, 0.9], 0.75);
+        check(&Formula::Best { positive: 1 }, &[0.5, 1.0], -0.75);
+        check(&Formula::Best { positive: 0 }, &[-1.0], -0.25);
+        check(&Formula::Best { positive: 1 }, &[f32::INFINITY, 0.0], 1.0);
+        check(&Formula::Sum { positive: 2 }, &[1.0, 2.0, 0.5], 2.5);
+        check(&Formula::Discover, &[1.0, 2.0, 1.0, 0.0, 3.0, 4.0, 4.0], 0.75);
+        check(&Formula::Context, &[2.0, 1.0, 0.0, 1.0], -0.5);
+        check(&Formula::Weighted(vec![2.0, -0.5]), &[1.0, 3.0], 0.5);
     }
 
     #[test]

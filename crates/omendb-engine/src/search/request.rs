@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::filter::Filter;
 use crate::search::expression::FormulaQuery;
+use crate::search::feedback::Feedback;
 use crate::search::order::{OrderBy, OrderValue};
 use crate::{Payload, PayloadSelector, PointId, SearchStats, Vector, VectorSelector, Vectors};
 
@@ -96,6 +97,8 @@ pub enum Query {
     Discover(Example, Vec<ContextPair>),
     /// Points on the positive sides of the pairs.
     Context(Vec<ContextPair>),
+    /// Points near to a target, moved by how relevant others were found.
+    Feedback(Feedback),
     /// What several prefetches found, made one list.
     Fusion(Fusion),
     /// What prefetches found, with the scores that a formula gives.

@@ -144,7 +144,7 @@ impl Searcher {
             column,
             indexes: subject.sparse,
             vectors: &vectors,
-            formula,
+            formula: &formula,
             excluded: &excluded,
         };
         let candidates = match slots {
@@ -188,7 +188,7 @@ fn rank_slots(
             && !scan.excluded.contains(&slot)
         {
             let rank = scan.rank(row, (&mut comparisons, stats));
-            if scan.formula != Formula::Nearest || is_touched(rank) {
+            if *scan.formula != Formula::Nearest || is_touched(rank) {
                 top.offer(rank, chunk.id(position), slot);
             }
         }

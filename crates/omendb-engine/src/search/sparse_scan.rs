@@ -30,7 +30,7 @@ pub(super) struct SparseScan<'a> {
     pub(super) indexes: &'a SparseIndexes,
     /// With at least one.
     pub(super) vectors: &'a [SparseVector],
-    pub(super) formula: Formula,
+    pub(super) formula: &'a Formula,
     /// Slots that are never candidates.
     pub(super) excluded: &'a [u32],
 }
@@ -160,14 +160,14 @@ impl SparseScan<'_> {
         let bound = top.bound();
         let may_be_hit = |rank: f32| is_touched(rank) & may_enter(rank, bound);
         let ranks = match scored_from {
-            Some(start) if self.formula == Formula::Nearest => &scores[0][start..start + chunk.filled()],
+            Some(start) if *self.formula == Formula::Nearest => &scores[0][start..start + chunk.filled()],
             Some(_) | None => {
                 let ranks = &mut buffer[..chunk.filled()];
                 self.rank_one_by_one(place, (candidates, scores), (ranks, stats));
                 ranks
             }
         };
-        if scored_from.is_some() && self.formula == Formula::Nearest {
+        if scored_from.is_some() && *self.formula == Formula::Nearest {
             let touched: u32 = ranks.iter().map(|&rank| u32::from(is_touched(rank))).sum();
             stats.distance_computations += u64::from(touched);
         }
@@ -229,9 +229,11 @@ impl SparseScan<'_> {
     fn combine(&self, comparisons: &[f32]) -> f32 {
         match self.formula {
             Formula::Nearest => comparisons[0],
-            Formula::Best { .. } | Formula::Sum { .. } | Formula::Discover | Formula::Context => {
-                self.formula.rank(comparisons) + 0.0
-            }
+            Formula::Best { .. }
+            | Formula::Sum { .. }
+            | Formula::Discover
+            | Formula::Context
+            | Formula::Weighted(_) => self.formula.rank(comparisons) + 0.0,
         }
     }
 

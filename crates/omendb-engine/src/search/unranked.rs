@@ -36,6 +36,7 @@ impl Searcher {
             | Query::Recommend(_)
             | Query::Discover(..)
             | Query::Context(_)
+            | Query::Feedback(_)
             | Query::Fusion(_)
             | Query::Formula(_) => return Ok(None),
         };

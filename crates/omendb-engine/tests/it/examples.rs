@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use omendb_engine::{
-    Collection, Condition, Distance, ErrorKind, Example, Filter, Fusion, Prefetch, Query, Recommend,
-    SearchRequest, Strategy, Vectors, Worker, WriteBatch, limits,
+    Collection, Condition, Distance, ErrorKind, Example, Feedback, FeedbackStrategy, Filter, Fusion,
+    Prefetch, Query, Recommend, SearchRequest, Strategy, Vectors, Worker, WriteBatch, limits,
 };
 use omendb_sim::Rng;
 
@@ -123,6 +123,49 @@ fn recommendations_agree_with_their_formulas() {
                 }
             });
         }
+    }
+}
+
+#[test]
+fn feedback_agrees_with_its_formula() {
+    for distance in [
+        Distance::Cosine,
+        Distance::Dot,
+        Distance::Euclid,
+        Distance::Manhattan,
+    ] {
+        let (_fs, engine, collection) = with_main(DIMENSION, distance);
+        let mut rng = Rng::new(13);
+        upsert_random(&collection, &mut rng, 0..1_000);
+        let mut worker = engine.worker();
+        let mut vector = || random_vector(&mut rng, DIMENSION);
+        let (target, examples) = (vector(), [(vector(), 0.9), (vector(), 0.2), (vector(), 0.6)]);
+        let example = |vector: &[f32]| Example::Vector(vector.to_vec().into());
+        let request = SearchRequest {
+            query: Query::Feedback(Feedback {
+                target: example(&target),
+                examples: examples
+                    .iter()
+                    .map(|(vector, relevance)| (example(vector), *relevance))
+                    .collect(),
+                strategy: FeedbackStrategy {
+                    a: 0.5,
+                    b: 1.5,
+                    c: 0.7,
+                },
+            }),
+            ..SearchRequest::nearest(Vec::new(), 20)
+        };
+        check(&mut worker, &collection, &request, |row| {
+            let like = |vector: &[f32]| likeness(distance, vector, row);
+            let mut score = 0.5 * like(&target);
+            for (better, more) in &examples {
+                for (worse, less) in examples.iter().filter(|(_, less)| less < more) {
+                    score += 0.7 * f64::from(more - less).powf(1.5) * (like(better) - like(worse));
+                }
+            }
+            score
+        });
     }
 }
 

@@ -21,6 +21,7 @@ pub mod vector_changes;
 mod condition;
 mod create;
 mod envelope;
+mod feedback;
 mod filter;
 mod formula;
 mod ids;

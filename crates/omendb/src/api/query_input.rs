@@ -9,6 +9,7 @@ use omendb_engine::{
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::feedback::FeedbackBody;
 use super::formula::ExpressionInput;
 use super::one_or_many::OneOrMany;
 use super::order_by::OrderByInput;
@@ -20,7 +21,7 @@ use super::vector::{Component, SparseFields, components, sparse};
 pub(crate) struct QueryInput(pub(crate) Query);
 
 /// A vector or an id.
-struct VectorInput(Example);
+pub(super) struct VectorInput(pub(super) Example);
 
 /// Reciprocal rank fusion reads `k` as this unless told otherwise, as in the dialect.
 const DEFAULT_RANKING_CONSTANT: usize = 2;
@@ -257,6 +258,9 @@ fn by_kind<'de, A: MapAccess<'de>>(mut map: A) -> Result<Query, A::Error> {
                 query = Some(Query::Discover(target.0, pairs(context)));
             }
             "context" => query = Some(Query::Context(pairs(map.next_value()?))),
+            "relevance_feedback" => {
+                query = Some(Query::Feedback(map.next_value::<FeedbackBody>()?.into()));
+            }
             "fusion" => query = Some(Query::Fusion(map.next_value::<FusionName>()?.into())),
             "formula" => {
                 let ExpressionInput(formula) = map.next_value()?;
@@ -300,14 +304,16 @@ fn by_kind<'de, A: MapAccess<'de>>(mut map: A) -> Result<Query, A::Error> {
 
 fn unsupported<E: Error>(kind: &str) -> E {
     E::custom(format_args!(
-        "`{kind}` queries are not supported by this server, only `nearest`, `recommend`, `discover`, `context`, `fusion`, \
-         `rrf`, `formula`, `order_by` and `sample`"
+        "`{kind}` queries are not supported by this server, only `nearest`, `recommend`, `discover`, `context`, \
+         `relevance_feedback`, `fusion`, `rrf`, `formula`, `order_by` and `sample`"
     ))
 }
 
 #[cfg(test)]
 mod tests {
-    use omendb_engine::{Direction, Expression, OrderBy, SparseVector, Value, Vector};
+    use omendb_engine::{
+        Direction, Expression, Feedback, FeedbackStrategy, OrderBy, SparseVector, Value, Vector,
+    };
 
     use super::*;
 
@@ -394,6 +400,39 @@ mod tests {
     }
 
     #[test]
+    fn queries_bring_feedback() {
+        let feedback = |examples: &str, strategy: &str| {
+            format!(
+                r#"{{"relevance_feedback":{{"target":[1],"feedback":[{examples}],"strategy":{{{strategy}}}}}}}"#
+            )
+        };
+        let naive = r#""naive":{"a":0.5,"b":1,"c":-2}"#;
+        check(
+            &feedback(r#"{"example":2,"score":0.5},{"example":[3],"score":-1}"#, naive),
+            Ok(Query::Feedback(Feedback {
+                target: Example::Vector(vec![1.0].into()),
+                examples: vec![
+                    (Example::Point(2.into()), 0.5),
+                    (Example::Vector(vec![3.0].into()), -1.0),
+                ],
+                strategy: FeedbackStrategy {
+                    a: 0.5,
+                    b: 1.0,
+                    c: -2.0,
+                },
+            })),
+        );
+        check(&feedback(r#"{"example":2}"#, naive), Err("missing field `score`"));
+        check(
+            &feedback("", r#""naive":{"a":1,"b":1}"#),
+            Err("missing field `c`"),
+        );
+        check(&feedback("", r#""wise":{}"#), Err("unknown field `wise`"));
+        check(&feedback("", ""), Err("missing field `naive`"));
+        check(r#"{"relevance_feedback":{}}"#, Err("missing field `target`"));
+    }
+
+    #[test]
     fn queries_fuse_prefetches() {
         let ranks = |k, weights| Query::Fusion(Fusion::ReciprocalRank { k, weights });
         check(r#"{"fusion":"rrf"}"#, Ok(ranks(2, Vec::new())));
@@ -448,7 +487,6 @@ mod tests {
     #[test]
     fn other_queries_are_refused_by_name() {
         check(r#"{"text":"cat"}"#, Err("`text` queries are not supported"));
-        check(r#"{"relevance_feedback":{}}"#, Err("`relevance_feedback`"));
         check(r#"{"sample":"first"}"#, Err("unknown variant `first`"));
         check(r#"{"text":"cat","model":"m"}"#, Err("`text`"));
         check(

@@ -280,6 +280,7 @@ fn checked_query(input: Option<QueryInput>) -> Result<Query, ApiError> {
         | Query::Recommend(_)
         | Query::Discover(..)
         | Query::Context(_)
+        | Query::Feedback(_)
         | Query::Fusion(_)
         | Query::Formula(_)
         | Query::Listed
@@ -300,6 +301,10 @@ fn vectors_of(query: &mut Query) -> Vec<&mut Vector> {
         }
         Query::Discover(target, context) => [target].into_iter().chain(examples_of(context)).collect(),
         Query::Context(context) => examples_of(context).collect(),
+        Query::Feedback(feedback) => {
+            let examples = feedback.examples.iter_mut().map(|(example, _)| example);
+            std::iter::once(&mut feedback.target).chain(examples).collect()
+        }
         Query::NearestTo(_)
         | Query::Fusion(_)
         | Query::Formula(_)

@@ -74,6 +74,26 @@ fn examples_decide_what_is_found() {
         &json!({"query": {"context": [pair]}, "offset": 1}),
         &[(2, 0.0), (4, -0.8)],
     );
+    // Twice the distance to 0, negated, and as much more as 8 is nearer than 2, which is less relevant.
+    let feedback = |strategy: Value| {
+        let examples = json!([{"example": 4, "score": 0.75}, {"example": 2, "score": 0.25}]);
+        json!({"query": {"relevance_feedback": {"target": [0], "feedback": examples, "strategy": strategy}}})
+    };
+    finds(
+        &mut client,
+        &feedback(json!({"naive": {"a": 2, "b": 1, "c": 3}})),
+        &[(0, -9.0), (1, -11.0), (3, -11.0)],
+    );
+    let mut few = feedback(json!({"naive": {"a": -1, "b": 2, "c": 0}}));
+    few["score_threshold"] = json!(3.5);
+    finds(&mut client, &few, &[(3, 4.0)]);
+    let overflowing = client.post(QUERY, &feedback(json!({"naive": {"a": 1, "b": -1000, "c": 1}})));
+    assert_eq!(overflowing.status, 400, "{}", overflowing.text());
+    assert!(
+        overflowing.error().contains("b = -1000"),
+        "{}",
+        overflowing.text()
+    );
 }
 
 #[test]
