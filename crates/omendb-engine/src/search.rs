@@ -61,6 +61,8 @@ pub(crate) struct Searcher {
     pub(crate) clock: Clock,
     /// The vector of the newest search, as it was compared.
     last: Vec<f32>,
+    /// Whether a prefetch has found as many points as it passes on, so that there may be more.
+    is_cut: bool,
     scores: Vec<f32>,
     dots: Vec<i32>,
     chance: Chance,
@@ -76,6 +78,7 @@ impl Searcher {
             kernels,
             clock,
             last: Vec::new(),
+            is_cut: false,
             scores: Vec::new(),
             dots: Vec::new(),
             chance: Chance::new(seed),

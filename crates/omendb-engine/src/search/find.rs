@@ -118,7 +118,9 @@ impl Searcher {
                 filter: both(level.filter.as_ref(), prefetch.filter.as_ref()),
                 prefetch: &prefetch.prefetch,
             };
-            lists.push(self.find(subject, &inner, begun, stats)?);
+            let list = self.find(subject, &inner, begun, stats)?;
+            self.is_cut |= list.len() >= inner.depth;
+            lists.push(list);
         }
         if let Query::Fusion(fusion) = level.query {
             let mut fused = fuse(fusion, lists);

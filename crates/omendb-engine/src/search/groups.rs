@@ -2,7 +2,7 @@
 //!
 //! A group is complete when it is full, or when every point that has its value was seen. So the ranking is read in
 //! rounds: the first from its top, the next only among points that can still add something, each deeper than the one
-//! before.
+//! before. So are the prefetches that it is made of.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -24,7 +24,7 @@ const GROWTH: usize = 4;
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupRequest {
     /// What is searched for. Its `limit` is of groups and its `offset` zero; the limits of its prefetches are multiplied
-    /// by the size of the groups.
+    /// by the size of the groups, and more where groups are not full then.
     pub search: SearchRequest,
     /// Where the values are. A point with several is in several groups, one without is in none.
     pub group_by: PayloadPath,
@@ -103,13 +103,14 @@ impl Searcher {
             ..SearchStats::default()
         };
         let mut rounds = Rounds::new(subject.state, request)?;
-        let prefetch = widened(&search.prefetch, *group_size);
         search.filter.as_deref().map_or(Ok(()), Filter::check)?;
         check_ef(search.ef)?;
-        check_prefetches(&search.query, &prefetch)?;
+        check_prefetches(&search.query, &widened(&search.prefetch, rounds.share))?;
         let projection = Projection::new(subject.config, &search.with_payload, &search.with_vector)?;
         let mut gathered = Gathered::new(search.limit, *group_size);
         loop {
+            let prefetch = widened(&search.prefetch, rounds.share);
+            self.is_cut = false;
             let level = Level {
                 using: &search.using,
                 query: &search.query,
@@ -121,7 +122,7 @@ impl Searcher {
                 prefetch: &prefetch,
             };
             let found = self.find(subject, &level, &mut begun, &mut stats)?;
-            let is_last = rounds.is_last(found.len());
+            let is_last = rounds.is_last(found.len(), self.is_cut);
             gathered.take(subject.state, group_by, found);
             if is_last || gathered.is_complete() {
                 break;
@@ -151,8 +152,9 @@ impl Searcher {
 /// How deep the ranking is read.
 struct Rounds {
     depth: usize,
-    /// Whether another round would rank the same list again: what it finds is bounded by more than its depth, or left to
-    /// chance.
+    /// How many times as many points as they were to find prefetches find.
+    share: usize,
+    /// Whether another round could lose what this one found: see [`is_steady`].
     is_only: bool,
 }
 
@@ -175,21 +177,30 @@ impl Rounds {
         }
         if let Query::Diverse(diverse) = &search.query {
             let depth = diverse.candidates.unwrap_or(depth);
-            return Ok(Self { depth, is_only: true });
+            return Ok(Self {
+                depth,
+                share: size,
+                is_only: true,
+            });
         }
         let points = usize::try_from(state.ids.len()).unwrap_or(usize::MAX);
-        let is_only = !search.prefetch.is_empty() || search.query == Query::Sample;
+        let is_only = !is_steady(&search.query, &search.prefetch);
         let depth = if is_only { points } else { depth };
-        Ok(Self { depth, is_only })
+        Ok(Self {
+            depth,
+            share: size,
+            is_only,
+        })
     }
 
-    /// Whether the round that found so many has seen all there is.
-    fn is_last(&self, found: usize) -> bool {
-        self.is_only || found < self.depth
+    /// Whether the round that found so many has seen all there is. If one of its prefetches `is_cut`, there may be more.
+    fn is_last(&self, found: usize, is_cut: bool) -> bool {
+        self.is_only || (found < self.depth && !is_cut)
     }
 
     fn go_deeper(&mut self) {
         self.depth = self.depth.saturating_mul(GROWTH);
+        self.share = self.share.saturating_mul(GROWTH);
     }
 }
 
@@ -309,11 +320,31 @@ fn match_sets<'k>(keys: impl Iterator<Item = &'k GroupKey>) -> Option<Vec<MatchS
     Some(sets)
 }
 
-/// Prefetches that find as many points for each group as they were to find in all.
-fn widened(prefetch: &[Prefetch], group_size: usize) -> Vec<Prefetch> {
+/// Whether the points of a ranking stay in their order, and are found again, when it is read deeper or without others:
+/// when none of its lists is left to chance, or depends on what else is in it.
+fn is_steady(query: &Query, prefetch: &[Prefetch]) -> bool {
+    let is_steady_itself = match query {
+        Query::Nearest(_)
+        | Query::NearestTo(_)
+        | Query::Recommend(_)
+        | Query::Discover(..)
+        | Query::Context(_)
+        | Query::Feedback(_)
+        | Query::Listed
+        | Query::OrderBy(_) => true,
+        Query::Diverse(_) | Query::Fusion(_) | Query::Formula(_) | Query::Sample => false,
+    };
+    is_steady_itself
+        && prefetch
+            .iter()
+            .all(|inner| is_steady(&inner.query, &inner.prefetch))
+}
+
+/// Prefetches that find `share` times as many points.
+fn widened(prefetch: &[Prefetch], share: usize) -> Vec<Prefetch> {
     let widened = prefetch.iter().map(|inner| Prefetch {
-        limit: inner.limit.saturating_mul(group_size),
-        prefetch: widened(&inner.prefetch, group_size),
+        limit: inner.limit.saturating_mul(share),
+        prefetch: widened(&inner.prefetch, share),
         ..inner.clone()
     });
     widened.collect()

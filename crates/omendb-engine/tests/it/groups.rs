@@ -179,6 +179,47 @@ fn prefetches_find_enough_for_each_group() {
 }
 
 #[test]
+fn prefetches_find_more_for_groups_that_are_not_full() {
+    let (_fs, engine, collection) = with_main(DIMENSION, Distance::Dot);
+    let mut rng = Rng::new(8);
+    fill(&collection, &mut rng);
+    let mut worker = engine.worker();
+    let members = |key: &GroupKey| (0..POINTS).filter(|id| keys(*id).contains(key)).count();
+    let behind = |prefetch: Vec<Prefetch>, query: &Query, limit| Prefetch {
+        exact: false,
+        ef: None,
+        using: String::new(),
+        query: query.clone(),
+        limit,
+        score_threshold: None,
+        filter: None,
+        prefetch,
+    };
+    let mut nearest = || Query::Nearest(random_vector(&mut rng, DIMENSION).into());
+    let queries = [nearest(), nearest(), Query::Listed];
+    for (query, limit, size) in [(0, 20, 5), (1, 20, 30), (2, 3, 1), (0, 1, 4), (1, 1_000, 2)] {
+        let query = &queries[query];
+        let inner = behind(Vec::new(), &queries[0], 2 * limit);
+        let search = SearchRequest {
+            prefetch: vec![
+                behind(vec![inner], query, limit),
+                behind(Vec::new(), query, limit),
+            ],
+            ..SearchRequest::nearest(random_vector(&mut Rng::new(9), DIMENSION), 7)
+        };
+        let groups = found(&mut worker, &collection, &grouped(search, size));
+        assert_eq!(groups.len(), 7, "{query:?}, {limit}, {size}");
+        for (key, hits) in groups {
+            assert_eq!(
+                hits.len(),
+                members(&key).min(size),
+                "{key:?}: {query:?}, {limit}, {size}"
+            );
+        }
+    }
+}
+
+#[test]
 fn groups_have_their_limits() {
     let (_fs, engine, collection) = with_main(DIMENSION, Distance::Dot);
     let mut worker = engine.worker();
