@@ -248,7 +248,7 @@ impl Decay {
 impl PayloadVariable {
     fn is_no(&self, kind: &str) -> Error {
         Error::invalid(format!(
-            "formula: the value of {} in the payload or the defaults is no {kind}",
+            "formula: {} is no {kind} in the payload and/or in the formula defaults",
             self.name
         ))
     }
@@ -287,7 +287,7 @@ impl<'a> Scored<'a> {
         match last {
             Some(value) if count == 1 => Ok(value),
             Some(_) => Err(Error::invalid(format!(
-                "formula: {count} values of {}, one is expected",
+                "formula: {count} values of {} in the payload and/or in the formula defaults, one is expected",
                 variable.name
             ))),
             None => Err(Error::invalid(format!(
@@ -335,7 +335,7 @@ fn finite(value: f64, expression: impl Fn() -> String) -> Result<f64, Error> {
     }
     let expression = expression();
     Err(Error::invalid(format!(
-        "formula: {expression} is no finite number"
+        "formula: the expression {expression} produced a non-finite number"
     )))
 }
 
@@ -424,7 +424,7 @@ mod tests {
         check(&number_at("two"), Err("2 values of two"));
         check(
             &number_at("text"),
-            Err("text in the payload or the defaults is no number"),
+            Err("text is no number in the payload and/or in the formula defaults"),
         );
         check(&number_at("nothing"), Err("no value of nothing"));
         check(&Expression::Score(0), Ok(0.5));
@@ -463,7 +463,7 @@ mod tests {
         check(&Div(constant(1.0), constant(0.0), Some(9.0)), Ok(9.0));
         check(
             &Div(constant(1.0), constant(0.0), None),
-            Err("1/0 is no finite number"),
+            Err("1/0 produced a non-finite number"),
         );
         check(&Sqrt(constant(9.0)), Ok(3.0));
         check(&Sqrt(constant(-9.0)), Err("sqrt(-9)"));

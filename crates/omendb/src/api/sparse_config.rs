@@ -112,10 +112,11 @@ impl From<&SparseConfig> for SparseJson {
                 }),
                 datatype: is_float32.then(|| "float32".to_owned()),
             }),
-            modifier: Some(match modifier {
-                Modifier::None => ModifierName::None,
-                Modifier::Idf => ModifierName::Idf,
-            }),
+            // As clients compare it: they leave out what is the default.
+            modifier: match modifier {
+                Modifier::None => None,
+                Modifier::Idf => Some(ModifierName::Idf),
+            },
         }
     }
 }
@@ -151,7 +152,7 @@ mod tests {
         check("{}", Ok("{}"));
         check(
             r#"{"a":{},"b":{"index":null,"modifier":"idf"}}"#,
-            Ok(r#"{"a":{"modifier":"none"},"b":{"modifier":"idf"}}"#),
+            Ok(r#"{"a":{},"b":{"modifier":"idf"}}"#),
         );
         for index in [
             r#"{"full_scan_threshold":5000,"on_disk":false}"#,
@@ -159,9 +160,10 @@ mod tests {
             r#"{"memory":"cold"}"#,
             r#"{"on_disk":true,"memory":"cached"}"#,
         ] {
-            let vector = format!(r#"{{"a":{{"index":{index},"modifier":"none"}}}}"#);
+            let vector = format!(r#"{{"a":{{"index":{index}}}}}"#);
             check(&vector, Ok(&vector));
         }
+        check(r#"{"a":{"modifier":"none"}}"#, Ok(r#"{"a":{}}"#));
     }
 
     #[test]

@@ -98,7 +98,7 @@ fn formulas_score_what_prefetches_found() {
         &mut client,
         QUERY,
         &with(json!({"ln": 0})),
-        (400, "ln(0) is no finite number"),
+        (400, "the expression ln(0) produced a non-finite number"),
     );
     refused(
         &mut client,

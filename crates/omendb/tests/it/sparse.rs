@@ -48,7 +48,7 @@ fn sparse_vectors_are_kept_found_and_told_about() {
     let collection = client.get("/collections/c").result();
     assert_eq!(
         collection["config"]["params"]["sparse_vectors"],
-        json!({"plain": {"index": {"on_disk": true}, "modifier": "none"}, "weighed": {"modifier": "idf"}})
+        json!({"plain": {"index": {"on_disk": true}}, "weighed": {"modifier": "idf"}})
     );
     let point = client.get("/collections/c/points/1").result();
     assert_eq!(
