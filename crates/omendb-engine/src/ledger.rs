@@ -25,7 +25,7 @@ labels! {
         SparseIndex = "sparse_index",
         /// Encoded writes that wait for the log.
         LogBuffers = "log_buffers",
-        /// The query that the recall probe has in hand, and the worst it has seen.
+        /// The query that the recall probe has in hand.
         Probe = "probe",
     }
 }

@@ -71,7 +71,7 @@ pub use payload::{
 };
 pub use payload_index::{IndexInfo, IndexKind};
 pub use point::{Point, PointVectors, Record, SparseVector, Vector, VectorSelector, Vectors};
-pub use recall::{AccuracyReport, WorstQuery};
+pub use recall::{AccuracyReport, ClassAccuracy, QueryClass, Selectivity, WorstQuery};
 pub use search::{
     ContextPair, Decay, DecayKind, Direction, Diverse, Example, Expression, FacetHit, FacetRequest,
     FacetResponse, FacetValue, Feedback, FeedbackStrategy, FormulaQuery, Fusion, Group, GroupKey,

@@ -11,7 +11,7 @@ use omendb_metrics::{
     HistogramCells, Label, Latency, LatencyWindow, Size, SparseHistogramCells, labels, metrics,
 };
 
-use crate::{Component, ErrorKind};
+use crate::{Component, ErrorKind, Plan, Selectivity};
 
 labels! {
     /// Why a query failed.
@@ -104,6 +104,9 @@ metrics! {
         /// Nodes of the graph whose links were followed. Grows with `ef` and with filters that few points pass; a jump
         /// without either means that the graph has degraded.
         pub(crate) hops: Cell = "omendb_engine_hops_total",
+        /// Nodes of the graph that walks compared with their queries. The other distance computations are those of
+        /// scans: of collections and points without a graph, and under filters that a scan answers cheaper.
+        pub(crate) visited: Cell = "omendb_engine_visited_total",
         /// Points scored in full because the bound of their coded distance did not rule them out. Many of them for few
         /// hits mean that the codes say little about these vectors.
         pub(crate) rescored: Cell = "omendb_engine_rescored_total",
@@ -232,6 +235,21 @@ metrics! {
 }
 
 metrics! {
+    /// The recall of one collection's queries by the way they were answered.
+    pub(crate) struct PlanFigures by "db_id" {
+        /// Mean recall of the sampled queries of the last 15 minutes, by the plan that answered them and the share of
+        /// points that passed their filter: tells which kind of query makes a low recall low. Absent without a sample.
+        pub(crate) accuracy: Family<(Plan, Selectivity), GaugeValue> = "omendb_engine_plan_accuracy_ratio",
+        /// What that recall is at least, with 95 % confidence. Absent with fewer than two samples.
+        pub(crate) lower_bound: Family<(Plan, Selectivity), GaugeValue> =
+            "omendb_engine_plan_accuracy_lower_bound_ratio",
+        /// Queries that the recall probe measured, by plan and share: how far the two above can be trusted.
+        pub(crate) samples: Family<(Plan, Selectivity), CounterValue> =
+            "omendb_engine_plan_accuracy_samples_total",
+    }
+}
+
+metrics! {
     /// What commits and background work record, over all collections.
     pub(crate) struct LogMetrics {
         /// Points that one write batch upserted, deleted or changed the payload of.
@@ -263,6 +281,8 @@ metrics! {
         /// Memory of superseded versions that readers still hold: what would be garbage elsewhere. Returned as soon as
         /// the last such reader is done.
         pub(crate) retired: GaugeValue = "omendb_engine_retired_bytes",
+        /// Processor time of the probes that measure recall: at most 0.3 % of the time that has passed.
+        pub(crate) probe_seconds: CounterValue = "omendb_engine_probe_cpu_seconds_total",
         /// The code that compares vectors on this processor; always 1.
         pub(crate) kernel: Family<Kernel, GaugeValue> = "omendb_engine_kernel_info",
         /// Bytes read from files.
@@ -273,6 +293,24 @@ metrics! {
         pub(crate) write_bytes: CounterValue = "omendb_disk_write_bytes_total",
         /// Writes to files.
         pub(crate) write_operations: CounterValue = "omendb_disk_write_operations_total",
+    }
+}
+
+/// Plans have series when queries were answered by them.
+impl Label for Plan {
+    const KEYS: &'static [&'static str] = &["plan"];
+    const SPARSE: bool = true;
+
+    fn count() -> usize {
+        Self::ALL.len()
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+
+    fn values(index: usize) -> impl IntoIterator<Item = &'static str> {
+        Self::ALL.get(index).map(|plan| plan.name())
     }
 }
 

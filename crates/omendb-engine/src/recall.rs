@@ -5,6 +5,7 @@
 //! share of CPU allowed, is how long the next draw waits. A collection waits longer, by the number of collections
 //! that are being sampled, so that a busy one leaves draws to the others.
 
+mod class;
 mod compare;
 mod probe;
 mod window;
@@ -14,17 +15,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use omendb_distance::Distance;
-use omendb_metrics::Timestamp;
+use omendb_metrics::{Origin, Timestamp};
 
+pub use class::{QueryClass, Selectivity};
 pub(crate) use probe::{Probe, Ticket};
-pub use window::{AccuracyReport, WorstQuery};
+pub use window::{AccuracyReport, ClassAccuracy, WorstQuery};
 
 use window::RecallWindow;
 
-use crate::PointId;
 use crate::filter::Filter;
 use crate::ledger::Charge;
 use crate::state::State;
+use crate::{Plan, PointId};
 
 /// What is known about the recall of one collection.
 #[derive(Debug, Default)]
@@ -41,6 +43,12 @@ pub(crate) struct Accuracy {
 pub(crate) struct Sample {
     pub(crate) accuracy: Arc<Accuracy>,
     pub(crate) state: Arc<State>,
+    /// How it was answered, and out of how many candidates if that was through a graph.
+    pub(crate) plan: Plan,
+    /// See `plan`.
+    pub(crate) ef: u64,
+    /// Who asked, where that is known.
+    pub(crate) origin: Option<Origin>,
     pub(crate) column: usize,
     pub(crate) distance: Distance,
     /// As it was compared.
@@ -55,7 +63,7 @@ pub(crate) struct Sample {
     pub(crate) filter: Option<Arc<Filter>>,
     /// The ids of the hits.
     pub(crate) found: Vec<PointId>,
-    pub(crate) charge: Charge,
+    pub(crate) _charge: Charge,
 }
 
 impl Accuracy {
@@ -71,7 +79,7 @@ impl Accuracy {
 
     /// Whether a sample was measured in the last 15 minutes.
     pub(crate) fn is_sampled(&self, now: Timestamp) -> bool {
-        self.window().samples(now) > 0
+        self.window().is_sampled(now)
     }
 
     fn window(&self) -> MutexGuard<'_, RecallWindow> {

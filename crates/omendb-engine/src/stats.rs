@@ -1,7 +1,7 @@
 //! What a search did: one plain record, filled by the work itself and read by metrics, explain, slow log and probe.
 
 /// How a search was answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Plan {
     /// Every point compared: the answer is exact.
     #[default]
@@ -20,6 +20,16 @@ pub enum Plan {
 }
 
 impl Plan {
+    /// Every plan, in order.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Exact,
+        Self::FilteredScan,
+        Self::IndexedScan,
+        Self::Graph,
+        Self::FilteredGraph,
+        Self::SparseIndex,
+    ];
+
     /// The plan's name in an explanation.
     pub fn name(self) -> &'static str {
         match self {
@@ -53,8 +63,13 @@ pub struct SearchStats {
     pub elements: u64,
     /// See `elements`.
     pub elements_in_full_vectors: u64,
-    /// Nodes of the graph whose links were followed.
+    /// Candidates that a walk through the graph kept, zero without one.
+    pub ef: u64,
+    /// Nodes of the graph whose links were followed, and those that a walk compared with the query: the other
+    /// distances are those of scans.
     pub hops: u64,
+    /// See `hops`.
+    pub visited: u64,
     /// Chunks scanned.
     pub chunks: u64,
     /// Candidates that entered the top-k heap.

@@ -110,6 +110,7 @@ impl Worker {
         let ticket = is_drawn
             .then(|| probe.draw(collection.accuracy_probe(), now))
             .flatten();
+        let origin = self.origin;
         let searched = snapshot.clone().and_then(|state| {
             let (indexes, graphs) = (collection.shared().indexes(), collection.shared().graphs());
             let sparse = collection.shared().sparse_indexes();
@@ -127,7 +128,7 @@ impl Worker {
         let (state, response) =
             self.recorded((granted, collection), searched, |(_, response)| &response.stats)?;
         if let Some(ticket) = ticket {
-            self.sample(ticket, collection, state, (request, &response));
+            self.sample(ticket, collection, (state, origin), (request, &response));
         }
         Ok(response)
     }
@@ -163,7 +164,7 @@ impl Worker {
         &self,
         ticket: Ticket,
         collection: &Collection,
-        state: Arc<State>,
+        (state, origin): (Arc<State>, Option<Origin>),
         (request, response): (&SearchRequest, &SearchResponse),
     ) {
         // The search has just accepted this name.
@@ -175,6 +176,9 @@ impl Worker {
         let sample = Sample {
             accuracy: Arc::clone(collection.accuracy_probe()),
             state,
+            plan: response.stats.plan,
+            ef: response.stats.ef,
+            origin,
             column,
             distance: vector.distance,
             query,
@@ -197,7 +201,7 @@ impl Worker {
             score_threshold: request.score_threshold,
             filter: request.filter.clone(),
             found: response.hits.iter().map(|hit| hit.id).collect(),
-            charge: Charge::new(&collection.shared().ledger, Component::Probe, bytes),
+            _charge: Charge::new(&collection.shared().ledger, Component::Probe, bytes),
         };
         self.services.probe.submit(ticket, sample);
     }
@@ -214,7 +218,9 @@ fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration
         bytes_touched,
         elements,
         elements_in_full_vectors,
+        ef: _,
         hops,
+        visited,
         chunks: _,
         heap_pushes: _,
         filter_estimated: _,
@@ -230,6 +236,7 @@ fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration
     block.cells.duration.record(duration_ns);
     block.cells.distances.add(distance_computations);
     block.cells.hops.add(hops);
+    block.cells.visited.add(visited);
     block.cells.rescored.add(rescored);
     block.cells.postings.add(postings);
     block.cells.bytes_touched.add(bytes_touched);

@@ -5,6 +5,7 @@ pub mod auth;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod debug;
 pub mod demo;
 pub mod health;
 pub mod http;

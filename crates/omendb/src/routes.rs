@@ -14,7 +14,7 @@ use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::error::ApiError;
 use crate::http::reply::Reply;
-use crate::{health, telemetry};
+use crate::{debug, health, telemetry};
 
 /// What a handler returns.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send + 'a>>;
@@ -140,6 +140,9 @@ pub const ROUTES: &[Route] = &[
     }),
     get("/metrics/catalog", METRICS, |app, call| {
         Box::pin(telemetry::page::catalog(app, call))
+    }),
+    get("/debug/recall", ADMIN, |app, call| {
+        Box::pin(debug::recall::recall(app, call))
     }),
     post("/auth/login", PUBLIC, |app, call| {
         Box::pin(auth::api::login(app, call))

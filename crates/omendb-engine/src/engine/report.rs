@@ -8,10 +8,10 @@ use omendb_storage::DiskTotals;
 use crate::collection::Shared;
 use crate::ledger::Component;
 use crate::metrics::{
-    CollectionFigures, CollectionSeries, EngineFigures, Kernel, LogMetrics, QueryBlock, QueryCells,
-    QueryFigures, SampleOutcome, StageCells, WriteCells,
+    CollectionFigures, CollectionSeries, EngineFigures, Kernel, LogMetrics, PlanFigures, QueryBlock,
+    QueryCells, QueryFigures, SampleOutcome, StageCells, WriteCells,
 };
-use crate::recall::AccuracyReport;
+use crate::recall::{AccuracyReport, ClassAccuracy, QueryClass};
 use crate::{Engine, limits};
 
 /// Adds every family of an engine with the default number of series: for those who want the catalogue without an
@@ -29,6 +29,7 @@ fn describe(catalogue: &mut Catalogue, max_series: usize) -> Result<(), Declarat
     catalogue.open_group::<QueryCells>(collections)?;
     catalogue.open_group::<QueryFigures>(collections)?;
     catalogue.open_group::<CollectionFigures>(collections)?;
+    catalogue.open_group::<PlanFigures>(collections)?;
     catalogue.open_group::<WriteCells>(collections)?;
     catalogue.group::<StageCells>()?;
     catalogue.group::<LogMetrics>()?;
@@ -48,13 +49,16 @@ impl Collect for Engine {
         for collection in self.collections() {
             let shared = collection.shared();
             retired += shared.ledger.retired();
-            out.by(shared.series.value()).reading(&figures_of(shared, now));
+            let (accuracy, mut out) = (shared.accuracy.report(now), out.by(shared.series.value()));
+            out.reading(&figures_of(shared, &accuracy));
+            if !accuracy.classes.is_empty() {
+                out.reading(&plan_figures(&accuracy.classes));
+            }
         }
         out.plain().blocks(&self.stages);
         out.plain().group(&self.services.metrics);
         out.plain().memory(self.vitals.heap_bytes());
-        out.plain()
-            .reading(&engine_figures(retired, self.services.fs.counters().totals()));
+        out.plain().reading(&self.figures(retired));
     }
 }
 
@@ -91,7 +95,7 @@ const INDEX: [Component; 4] = [
     Component::Ids,
 ];
 
-fn figures_of(shared: &Shared, now: Timestamp) -> CollectionFigures {
+fn figures_of(shared: &Shared, accuracy: &AccuracyReport) -> CollectionFigures {
     let (ledger, state) = (&shared.ledger, shared.published());
     let mut components = Family::<Component, GaugeValue>::default();
     for &component in Component::ALL {
@@ -101,8 +105,9 @@ fn figures_of(shared: &Shared, now: Timestamp) -> CollectionFigures {
         samples: _,
         mean,
         lower_bound,
+        classes: _,
         worst: _,
-    } = shared.accuracy.report(now);
+    } = accuracy;
     let (measured, skipped) = shared.accuracy.outcomes();
     let mut samples = Family::default();
     *samples.of_mut(SampleOutcome::Measured) = measured.into();
@@ -120,29 +125,50 @@ fn figures_of(shared: &Shared, now: Timestamp) -> CollectionFigures {
         graph_vectors: shared.graph_vectors(&state).into(),
         tombstones: state.tombstones.into(),
         log_bytes: shared.log_bytes().into(),
-        accuracy: mean.into(),
-        accuracy_lower_bound: lower_bound.into(),
+        accuracy: (*mean).into(),
+        accuracy_lower_bound: (*lower_bound).into(),
         samples,
     }
 }
 
-fn engine_figures(retired: u64, disk: DiskTotals) -> EngineFigures {
-    let DiskTotals {
-        read_operations,
-        read_bytes,
-        write_operations,
-        write_bytes,
-        file_syncs: _,
-        directory_syncs: _,
-    } = disk;
-    let mut kernel = Family::default();
-    *kernel.of_mut(Kernel) = 1_u64.into();
-    EngineFigures {
-        retired: retired.into(),
-        kernel,
-        read_bytes: read_bytes.into(),
-        read_operations: read_operations.into(),
-        write_bytes: write_bytes.into(),
-        write_operations: write_operations.into(),
+fn plan_figures(classes: &[ClassAccuracy]) -> PlanFigures {
+    let mut figures = PlanFigures::default();
+    for class in classes {
+        let ClassAccuracy {
+            class: QueryClass { plan, selectivity },
+            samples_ever,
+            samples: _,
+            mean,
+            lower_bound,
+        } = *class;
+        let labels = (plan, selectivity);
+        *figures.accuracy.of_mut(labels) = mean.into();
+        *figures.lower_bound.of_mut(labels) = lower_bound.into();
+        *figures.samples.of_mut(labels) = samples_ever.into();
+    }
+    figures
+}
+
+impl Engine {
+    fn figures(&self, retired: u64) -> EngineFigures {
+        let DiskTotals {
+            read_operations,
+            read_bytes,
+            write_operations,
+            write_bytes,
+            file_syncs: _,
+            directory_syncs: _,
+        } = self.services.fs.counters().totals();
+        let mut kernel = Family::default();
+        *kernel.of_mut(Kernel) = 1_u64.into();
+        EngineFigures {
+            retired: retired.into(),
+            probe_seconds: self.services.probe.cpu_seconds().into(),
+            kernel,
+            read_bytes: read_bytes.into(),
+            read_operations: read_operations.into(),
+            write_bytes: write_bytes.into(),
+            write_operations: write_operations.into(),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use omendb_distance::Distance;
 
 use crate::filter::Subject;
-use crate::recall::Sample;
+use crate::recall::{Sample, Selectivity};
 use crate::state::Chunk;
 
 /// Rounding of another order of additions, relative to the value; two answers that differ by less are tied.
@@ -16,6 +16,8 @@ const CANCELLATION: f32 = 1e-6;
 /// What a sample showed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Comparison {
+    /// How much the filter lets through.
+    pub(crate) selectivity: Selectivity,
     /// Points that belonged into the answer.
     pub(crate) expected: usize,
     /// How many of the points in the answer belonged there; at most `expected`.
@@ -24,7 +26,12 @@ pub(crate) struct Comparison {
 
 /// Measures a sample; `None` when it was told to stop, or no point belonged into the answer.
 pub(crate) fn compare(sample: &Sample, is_stopped: impl Fn() -> bool) -> Option<Comparison> {
-    let mut ranks = every_rank(sample, is_stopped)?;
+    let Ranks { mut ranks, points } = every_rank(sample, is_stopped)?;
+    let is_filtered = sample.filter.as_ref().is_some_and(|filter| !filter.is_empty());
+    let selectivity = match is_filtered {
+        true => Selectivity::of(ranks.len(), points),
+        false => Selectivity::Unfiltered,
+    };
     let best_first = |a: &f32, b: &f32| b.total_cmp(a);
     let depth = (sample.limit + sample.offset).min(ranks.len());
     if depth == 0 || sample.offset >= depth {
@@ -49,16 +56,24 @@ pub(crate) fn compare(sample: &Sample, is_stopped: impl Fn() -> bool) -> Option<
         .filter(|&slot| belongs(slot))
         .count();
     Some(Comparison {
+        selectivity,
         expected,
         correct: correct.min(expected),
     })
 }
 
-/// The rank of every point that may be in the answer, greater being better.
-fn every_rank(sample: &Sample, is_stopped: impl Fn() -> bool) -> Option<Vec<f32>> {
+/// What there is to choose from.
+struct Ranks {
+    /// Of every point that may be in the answer, greater being better.
+    ranks: Vec<f32>,
+    /// Points, those that do not pass the filter included.
+    points: usize,
+}
+
+fn every_rank(sample: &Sample, is_stopped: impl Fn() -> bool) -> Option<Ranks> {
     let excluded = sample.excluded.and_then(|id| sample.state.ids.get(id));
     let layout = &sample.state.layout;
-    let mut ranks = Vec::new();
+    let (mut ranks, mut points) = (Vec::new(), 0);
     for (number, chunk) in sample.state.chunks() {
         if is_stopped() {
             return None;
@@ -66,13 +81,15 @@ fn every_rank(sample: &Sample, is_stopped: impl Fn() -> bool) -> Option<Vec<f32>
         for position in chunk.alive.iter() {
             if let Some(row) = chunk.column(sample.column).row(position)
                 && excluded != Some(layout.slot(number, position))
-                && passes(sample, chunk, position)
             {
-                ranks.push(rank(sample, row));
+                points += 1;
+                if passes(sample, chunk, position) {
+                    ranks.push(rank(sample, row));
+                }
             }
         }
     }
-    Some(ranks)
+    Some(Ranks { ranks, points })
 }
 
 /// The row of a hit; `None` when it should have been none, because it does not pass the filter.
@@ -141,7 +158,7 @@ mod tests {
     use crate::ledger::{Charge, Component, Ledger};
     use crate::record::{Columns, put_upsert};
     use crate::state::{Layout, Store};
-    use crate::{CollectionConfig, Payload, PointId};
+    use crate::{CollectionConfig, Condition, Filter, Payload, Plan, PointId};
 
     /// Points 0 to 99 at as many places on a line; a query at 10 wants those around it.
     fn sample(limit: usize, found: &[u64]) -> Sample {
@@ -165,6 +182,9 @@ mod tests {
         Sample {
             accuracy: Arc::default(),
             state: Arc::new(store.state().clone()),
+            plan: Plan::Exact,
+            ef: 0,
+            origin: None,
             column: 0,
             distance: Distance::Euclid,
             query: vec![10.0],
@@ -174,13 +194,20 @@ mod tests {
             score_threshold: None,
             filter: None,
             found: found.iter().copied().map(PointId::from).collect(),
-            charge: Charge::new(&ledger, Component::Probe, 0),
+            _charge: Charge::new(&ledger, Component::Probe, 0),
         }
     }
 
     fn check(sample: &Sample, expected: Option<(usize, usize)>) {
-        let comparison =
-            compare(sample, || false).map(|Comparison { expected, correct }| (correct, expected));
+        let comparison = compare(sample, || false).map(|comparison| {
+            let Comparison {
+                selectivity,
+                expected,
+                correct,
+            } = comparison;
+            assert_eq!(selectivity, Selectivity::Unfiltered);
+            (correct, expected)
+        });
         assert_eq!(comparison, expected, "{:?} of {}", sample.found, sample.limit);
     }
 
@@ -232,6 +259,26 @@ mod tests {
         };
         check(&near_itself(&[9, 11]), Some((2, 2)));
         check(&near_itself(&[9, 12]), Some((1, 2)));
+    }
+
+    #[test]
+    fn the_share_of_points_that_pass_is_counted() {
+        let only = |ids: std::ops::Range<u64>, found: &[u64]| Sample {
+            filter: Some(Arc::new(Filter::of(Condition::HasId(
+                ids.map(PointId::from).collect(),
+            )))),
+            ..sample(2, found)
+        };
+        let check = |sample: &Sample, selectivity, correct| {
+            let expected = Comparison {
+                selectivity,
+                expected: 2,
+                correct,
+            };
+            assert_eq!(compare(sample, || false), Some(expected), "{:?}", sample.found);
+        };
+        check(&only(20..30, &[20, 21]), Selectivity::Tenths, 2);
+        check(&only(20..22, &[20, 10]), Selectivity::Hundredths, 1);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use omendb_metrics::{Clock, Timestamp};
 
 use crate::activity::Activity;
 use crate::recall::compare::{Comparison, compare};
-use crate::recall::{Accuracy, Sample, WorstQuery};
+use crate::recall::{Accuracy, QueryClass, Sample, WorstQuery};
 
 /// No draw until the sample in hand is dealt with.
 const IN_HAND: u64 = u64::MAX;
@@ -35,6 +35,8 @@ struct Bucket {
     next_draw: AtomicU64,
     /// Collections that take part in the draws.
     sampled: AtomicU64,
+    /// CPU time taken so far, in nanoseconds.
+    spent: AtomicU64,
     is_stopped: AtomicBool,
     /// The sample that is in hand, from its draw until it is dealt with.
     in_hand: Activity,
@@ -56,6 +58,7 @@ impl Probe {
             share,
             next_draw: AtomicU64::new(0),
             sampled: AtomicU64::new(1),
+            spent: AtomicU64::new(0),
             is_stopped: AtomicBool::new(share <= 0.0),
             in_hand: Activity::default(),
         });
@@ -108,6 +111,11 @@ impl Probe {
         self.bucket.sampled.store(count.max(1) as u64, Relaxed);
     }
 
+    /// CPU time that measuring has taken.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        self.bucket.spent.load(Relaxed) as f64 / 1e9
+    }
+
     /// Ends the thread, giving up what it has in hand.
     pub(crate) fn stop(&self) {
         self.bucket.is_stopped.store(true, Relaxed);
@@ -146,7 +154,9 @@ impl Bucket {
             let accuracy = Arc::clone(&sample.accuracy);
             drop(sample);
             self.in_hand.end();
-            let cost_nanos = started.elapsed_nanos() as f64 / self.share;
+            let cost = started.elapsed_nanos();
+            self.spent.fetch_add(cost, Relaxed);
+            let cost_nanos = cost as f64 / self.share;
             let now = self.clock.now().as_nanos();
             let sampled = self.sampled.load(Relaxed);
             accuracy
@@ -158,21 +168,30 @@ impl Bucket {
     }
 
     fn note(&self, sample: &Sample, comparison: Option<Comparison>) {
-        let Some(Comparison { expected, correct }) = comparison else {
+        let Some(Comparison {
+            selectivity,
+            expected,
+            correct,
+        }) = comparison
+        else {
             sample.accuracy.skipped.fetch_add(1, Relaxed);
             return;
         };
         let query = WorstQuery {
             recall: correct as f64 / expected as f64,
             wall_nanos: self.clock.wall(),
-            query: sample.query.clone(),
+            sequence: sample.state.sequence,
+            class: QueryClass {
+                plan: sample.plan,
+                selectivity,
+            },
+            ef: sample.ef,
             limit: sample.limit,
             expected,
+            missed: expected - correct,
+            origin: sample.origin,
         };
-        sample
-            .accuracy
-            .window()
-            .record(self.clock.now(), query, sample.charge.duplicate());
+        sample.accuracy.window().record(self.clock.now(), query);
         sample.accuracy.measured.fetch_add(1, Relaxed);
     }
 }

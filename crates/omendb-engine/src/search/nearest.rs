@@ -90,6 +90,7 @@ impl Nearest<'_> {
             let state = self.state;
             let others = others.filter_map(|&number| Some((number, state.chunk(number)?)));
             self.scan(others);
+            self.stats.ef = ef as u64;
             self.stats.plan = match self.filter {
                 Some(_) => Plan::FilteredGraph,
                 None => Plan::Graph,
@@ -168,6 +169,7 @@ impl Nearest<'_> {
         let is_whole = walk.run((graph, &origin), aim, &mut steps, &mut points);
         let Steps { hops, distances } = steps;
         self.stats.hops += hops;
+        self.stats.visited += distances;
         self.comparison.count_walked(distances, self.stats);
         // If it ended with fewer than are asked for, there are no more, or they are out of its reach.
         let is_whole = is_whole && walk.count() >= depth;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use omendb_engine::{Collection, CollectionConfig, Distance, Engine, Query, SearchRequest, WriteBatch};
+use omendb_engine::{
+    Collection, CollectionConfig, Condition, Distance, Engine, Filter, Plan, Query, QueryClass,
+    SearchRequest, Selectivity, WriteBatch,
+};
 use omendb_metrics::Clock;
 use omendb_sim::{Rng, SimFs};
 
@@ -84,6 +87,72 @@ fn check_recall(distance: Distance) {
 #[test]
 fn exact_search_has_a_recall_of_one() {
     Distance::ALL.into_iter().for_each(check_recall);
+}
+
+/// A graph walked with the fewest candidates misses points: the figures say so, by the way taken.
+#[test]
+fn queries_that_miss_are_told_apart_and_kept() {
+    let engine = open(1.0, Clock::instant());
+    let config = CollectionConfig {
+        graph_threshold_kb: Some(1),
+        ..CollectionConfig::unnamed(24, Distance::Euclid)
+    };
+    let collection = engine.create_collection("main", config).unwrap();
+    let mut rng = Rng::new(3);
+    upsert_random(&collection, &mut rng, 0..6_000);
+    engine.tick();
+    let scrape = Scrape::of(&engine);
+    let mut worker = engine.worker();
+    for sample in 0..20 {
+        let mut request = SearchRequest::nearest(random_vector(&mut rng, 24), 10);
+        request.ef = Some(10);
+        // Every other query is made of one point in a hundred.
+        if sample % 2 == 1 {
+            let few = ids((0..6_000).filter(|id| id % 100 == 7)).into_iter().collect();
+            request.filter = Some(Arc::new(Filter::of(Condition::HasId(few))));
+        }
+        drop(worker.search(&collection, &request).unwrap());
+        wait(&scrape, f64::from(sample + 1));
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    let report = collection.accuracy();
+    let graph = QueryClass {
+        plan: Plan::Graph,
+        selectivity: Selectivity::Unfiltered,
+    };
+    let near = report
+        .classes
+        .iter()
+        .find(|accuracy| accuracy.class == graph)
+        .unwrap();
+    let labels = [
+        ("db_id", "main"),
+        ("plan", "graph"),
+        ("selectivity", "unfiltered"),
+    ];
+    let of_graph = |name: &str| scrape.value(&format!("omendb_engine_plan_accuracy_{name}"), &labels);
+    assert!(near.mean.unwrap() < 1.0, "{report:?}");
+    assert_eq!(of_graph("ratio"), near.mean.unwrap());
+    assert_eq!(of_graph("lower_bound_ratio"), near.lower_bound.unwrap());
+    assert_eq!(of_graph("samples_total"), near.samples as f64);
+    let exact = report.classes.iter().filter(|accuracy| accuracy.class != graph);
+    for accuracy in exact {
+        assert_eq!(accuracy.class.selectivity, Selectivity::Hundredths, "{report:?}");
+        assert_eq!(accuracy.mean, Some(1.0), "{report:?}");
+    }
+    let samples: u64 = report.classes.iter().map(|accuracy| accuracy.samples).sum();
+    assert_eq!((samples, report.classes.len()), (report.samples, 2));
+    let worst = &report.worst[0];
+    assert_eq!(
+        (worst.class, worst.ef, worst.limit, worst.expected),
+        (graph, 10, 10, 10)
+    );
+    assert!(
+        (worst.recall - (10 - worst.missed) as f64 / 10.0).abs() < 1e-9,
+        "{worst:?}"
+    );
+    assert_eq!(worst.sequence, collection.info().sequence);
+    assert!(scrape.value("omendb_engine_probe_cpu_seconds_total", &[]) > 0.0);
 }
 
 #[test]

@@ -177,8 +177,8 @@ fn exercise(server: &Server, admin: &str) -> Vec<Page> {
             }
         });
         until_moved(&mut scraper, &mut pages, "omendb_engine_retired_bytes");
-        // Two queries have to be drawn, and the probe takes its time.
-        let bound = "omendb_engine_search_accuracy_lower_bound_ratio";
+        // Two queries of one class have to be drawn, and the probe takes its time.
+        let bound = "omendb_engine_plan_accuracy_lower_bound_ratio";
         until_moved(&mut scraper, &mut pages, bound);
         stop.store(true, Ordering::Relaxed);
     });

@@ -22,6 +22,7 @@ const DETERMINED: &[&str] = &[
     "omendb_engine_rescored_total",
     "omendb_engine_tombstones",
     "omendb_engine_vectors",
+    "omendb_engine_visited_total",
     "omendb_engine_vectors_indexed_total",
     "omendb_http_request_latency_seconds",
     "omendb_http_requests_total",

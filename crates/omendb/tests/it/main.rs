@@ -23,6 +23,7 @@ mod collections; // the dialect: what is written is what is read, searched, coun
 mod configuration; // what may change of a collection is kept, told again, and there after kill -9
 mod connections; // pools that fill up, heads that are refused, clients that hang up, and what is counted
 mod consumers; // promtool, Prometheus and prometheus-client accept what we export
+mod debug; // records of single operations, for administrators and without the data of anybody
 mod demo; // what the demo prints works when pasted, and nothing is left behind
 mod durability; // kill -9 under writers loses nothing that was acknowledged
 mod filters; // what passes is found, counted, scrolled, changed and deleted

@@ -1,0 +1,3 @@
+//! What an administrator looks into when a figure looks wrong: records of single operations, without their data.
+
+pub mod recall;
