@@ -24,6 +24,8 @@ pub struct FamilyInfo {
     pub cardinality: usize,
     /// What it means, on one line.
     pub help: String,
+    /// When to look at it, on one line; not on the page, which is read every few seconds.
+    pub when_to_look: String,
     /// What its name promises.
     pub stability: Stability,
     /// The HELP and TYPE lines of the text format.
@@ -152,6 +154,7 @@ impl FamilyInfo {
             ),
             protobuf_header: protobuf::header(name, &help, kind, unit),
             help,
+            when_to_look: descriptor.when_to_look(),
         }
     }
 

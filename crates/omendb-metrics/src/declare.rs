@@ -20,8 +20,8 @@ pub trait Group: Sized + 'static {
 
 /// Declares a group of metrics.
 ///
-/// Each field is a family: its type says what it is and which closed labels it has, the string is its name, its doc
-/// comment its HELP; the unit is the end of the name. `by "db_id"` makes it a group with one instance per value of the
+/// Each field is a family: its type says what it is and which closed labels it has, the string is its name, the first
+/// paragraph of its doc comment its HELP, the second says when to look at it; the unit is the end of the name. `by "db_id"` makes it a group with one instance per value of the
 /// open label. `block` in place of `struct` makes it a worker's block: all fields are cells, and it can be used
 /// with [`crate::Blocks`]. A name followed by `experimental` may still change.
 ///
@@ -31,6 +31,8 @@ pub trait Group: Sized + 'static {
 ///     /// What a worker counts for one collection.
 ///     pub block QueryCells by "db_id" {
 ///         /// Queries answered.
+///         ///
+///         /// First: has the load changed?
 ///         pub queries: Cell = "example_queries_total",
 ///         /// Time from admission to hits.
 ///         pub latency: HistogramCells = "example_query_duration_seconds",

@@ -82,13 +82,23 @@ impl Descriptor {
             .unwrap_or("")
     }
 
-    /// The doc comment as one line.
+    /// The first paragraph of the doc comment as one line: what it means.
     pub fn help(&self) -> String {
-        self.doc
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ")
+        self.paragraph(0)
+    }
+
+    /// The second paragraph as one line: when to look at it. Empty where there is none.
+    pub fn when_to_look(&self) -> String {
+        self.paragraph(1)
+    }
+
+    fn paragraph(&self, number: usize) -> String {
+        let lines: Vec<&str> = self.doc.lines().map(str::trim).collect();
+        let mut paragraphs = lines
+            .split(|line| line.is_empty())
+            .filter(|lines| !lines.is_empty());
+        paragraphs
+            .nth(number)
+            .map_or_else(String::new, |lines| lines.join(" "))
     }
 }

@@ -33,7 +33,7 @@ impl Snapshot {
 }
 
 impl Catalogue {
-    /// `{"families":[{"name","type","unit","help","stability","labels":[],"cardinality"}]}`.
+    /// `{"families":[{"name","type","unit","help","when_to_look","stability","labels":[],"cardinality"}]}`.
     pub fn to_json(&self) -> String {
         let mut json = Json::default();
         json.raw("{\"families\":[");
@@ -42,6 +42,7 @@ impl Catalogue {
             json.member(",\"type\":", family.kind.as_str());
             json.member(",\"unit\":", family.unit);
             json.member(",\"help\":", &family.help);
+            json.member(",\"when_to_look\":", &family.when_to_look);
             json.member(",\"stability\":", family.stability.as_str());
             json.raw(",\"labels\":[");
             json.list(&family.labels, |json, label| json.member("", label));

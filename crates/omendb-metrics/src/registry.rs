@@ -30,6 +30,8 @@ metrics! {
     /// What the metrics record about themselves as it happens.
     struct ScrapeMetrics {
         /// Time to collect and render a page. Grows with the number of series.
+        ///
+        /// When scrapes are slow or time out: it grows with the number of series.
         scrape_seconds: Histogram = "omendb_metrics_scrape_seconds",
     }
 }
@@ -38,11 +40,18 @@ metrics! {
     /// What a scrape finds out about itself.
     struct ScrapeFigures {
         /// Series on the whole page, this one included; a histogram counts as one.
+        ///
+        /// When Prometheus complains of too many series, and before collections are created by the thousand.
         series: GaugeValue = "omendb_metrics_series",
         /// Memory held by metrics: cells, histograms and windows.
+        ///
+        /// When many collections are served: what their figures cost.
         memory_bytes: GaugeValue = "omendb_metrics_memory_bytes",
         /// Series that did not get what they asked for: those beyond the limit or with a name like a credential share
         /// one, those of a removed collection leave the page.
+        ///
+        /// When a collection is missing from the boards: `limit` and `redacted` name the reason, `removed` is the
+        /// normal end.
         dropped: Family<DropReason, CounterValue> = "omendb_metrics_dropped_total",
     }
 }

@@ -122,11 +122,12 @@ fn the_catalogue_tells_what_was_declared() {
     let expected = serde_json::json!({"families": [
         {
             "name": "t_errors_total", "type": "counter", "unit": "", "stability": "stable", "labels": ["db_id", "kind"],
-            "cardinality": 30, "help": "First line, second line. Second paragraph with a \"quote\".",
+            "cardinality": 30, "help": "First line, second line.",
+            "when_to_look": "Second paragraph with a \"quote\".",
         },
         {
             "name": "t_size_bytes", "type": "gauge", "unit": "bytes", "stability": "experimental", "labels": ["db_id"],
-            "cardinality": 10, "help": "Help.",
+            "cardinality": 10, "help": "Help.", "when_to_look": "",
         },
     ]});
     assert_eq!(json, expected);

@@ -13,7 +13,7 @@ pub(super) fn command() -> Command {
         Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
     };
     Command::new("metrics")
-        .about("List every exported metric: name, kind, unit, labels, cardinality, help")
+        .about("List every exported metric: name, kind, unit, labels, cardinality, help, when to look at it")
         .arg(flag("json", "As JSON, like /metrics/catalog"))
         .arg(flag("markdown", "As docs/metrics.md").conflicts_with("json"))
 }
@@ -47,6 +47,7 @@ fn text(families: &[FamilyInfo]) -> String {
             kind,
             cardinality,
             help,
+            when_to_look,
             ..
         } = family;
         let unit = if family.unit.is_empty() {
@@ -61,7 +62,7 @@ fn text(families: &[FamilyInfo]) -> String {
         };
         writeln!(
             text,
-            "{name}{labels}\n    {}{unit}, at most {cardinality} series\n    {help}",
+            "{name}{labels}\n    {}{unit}, at most {cardinality} series\n    {help}\n    When to look: {when_to_look}",
             kind.as_str()
         )
         .expect("writing to a string cannot fail");
@@ -77,8 +78,8 @@ const MARKDOWN_HEAD: &str = "\
 Everything `/metrics` exports. `db_id` is the collection; series is the most there can be, a histogram counted as one.
 Families with closed labels start at zero; those by endpoint and those of a window appear with the first observation.
 
-| name | type | unit | labels | series | stability | meaning |
-|---|---|---|---|---|---|---|
+| name | type | unit | labels | series | stability | meaning | when to look at it |
+|---|---|---|---|---|---|---|---|
 ";
 
 fn markdown(families: &[FamilyInfo]) -> String {
@@ -92,6 +93,7 @@ fn markdown(families: &[FamilyInfo]) -> String {
             family.cardinality.to_string(),
             family.stability.as_str().to_owned(),
             family.help.replace('|', "\\|"),
+            family.when_to_look.replace('|', "\\|"),
         ];
         writeln!(text, "| {} |", row.join(" | ")).expect("writing to a string cannot fail");
     }

@@ -12,16 +12,28 @@ metrics! {
     /// The heap at one moment.
     pub(crate) struct AllocatorMetrics {
         /// Bytes in live allocations, with the allocator's own overhead.
+        ///
+        /// When memory grows: growth here that the collections do not show is in the server itself.
         allocated: GaugeValue = "omendb_allocator_allocated_bytes",
         /// Bytes the allocator has obtained from the system for its heaps and large blocks.
+        ///
+        /// Beside the allocated bytes: the difference is what the allocator keeps.
         active: GaugeValue = "omendb_allocator_active_bytes",
         /// Physical memory of the process, code and stacks included.
+        ///
+        /// Against the memory limit of the container: this is what the kernel counts.
         resident: GaugeValue = "omendb_allocator_resident_bytes",
         /// Bytes obtained from the system that no live allocation uses.
+        ///
+        /// After large deletions: memory that is free inside the process and not yet given back.
         retained: GaugeValue = "omendb_allocator_retained_bytes",
         /// Part of the obtained bytes that no live allocation uses.
+        ///
+        /// When resident memory stays high after collections shrank.
         fragmentation: GaugeValue = "omendb_allocator_fragmentation_ratio",
         /// Allocations made; a reallocation counts as one.
+        ///
+        /// Per query, when the processor is busier than the work explains.
         allocations: CounterValue = "omendb_allocator_allocations_total",
     }
 }

@@ -12,10 +12,16 @@ metrics! {
     /// Figures of the pools at one moment.
     pub(crate) struct PoolFigures {
         /// Slots in use: operations being executed ("main"), connections being served ("http").
+        ///
+        /// Beside the maximum: a pool that is always full makes requests wait.
         active: Family<Pool, GaugeValue> = "omendb_connection_pool_active",
         /// Slots there are.
+        ///
+        /// As what the slots in use are compared with.
         max: Family<Pool, GaugeValue> = "omendb_connection_pool_max",
         /// What waits for a slot.
+        ///
+        /// When latency grows: anything that stays above zero is time added to every request.
         queue_depth: Family<Pool, GaugeValue> = "omendb_connection_queue_depth",
     }
 }

@@ -12,20 +12,36 @@ metrics! {
     /// The process at one moment.
     pub(crate) struct ProcessMetrics {
         /// Processor time used, user and system.
+        ///
+        /// First, when everything is slow: is the processor the limit?
         cpu_seconds: CounterValue = "process_cpu_seconds_total",
         /// Open file descriptors.
+        ///
+        /// Before connections are refused: against the maximum below.
         open_fds: GaugeValue = "process_open_fds",
         /// Most file descriptors that may be open.
+        ///
+        /// When sizing `http.max_connections`: every connection takes one.
         max_fds: GaugeValue = "process_max_fds",
         /// Virtual memory.
+        ///
+        /// Seldom: addresses are not memory. Only against a limit of the address space.
         virtual_memory: GaugeValue = "process_virtual_memory_bytes",
         /// Most virtual memory there may be; 2^64 - 1 for no limit.
+        ///
+        /// Only when allocations fail although memory is free.
         virtual_memory_max: GaugeValue = "process_virtual_memory_max_bytes",
         /// Physical memory.
+        ///
+        /// Against the machine's memory, and before and after a restart that memory ended.
         resident_memory: GaugeValue = "process_resident_memory_bytes",
         /// When the process started, since 1970-01-01 UTC.
+        ///
+        /// When figures jump to zero: whether the process is a new one.
         start_time: GaugeValue = "process_start_time_seconds",
         /// Threads.
+        ///
+        /// When it grows without end: something starts threads that never end.
         threads: GaugeValue = "process_threads",
     }
 }

@@ -83,35 +83,67 @@ metrics! {
     pub struct WebMetrics {
         /// HTTP requests answered, refused or abandoned, those that could not be parsed included (method "other",
         /// endpoint "unmatched"). Status 499: the client went away first.
+        ///
+        /// First, whenever clients complain: which route, which status, since when.
         pub requests: Counters<(Endpoint, Status)> = "omendb_http_requests_total",
         /// Time from the complete head of a request to its answer ready to be sent.
+        ///
+        /// Beside the duration of queries: what is in here and not there is waiting, parsing and serialising.
         pub request_latency: Family<Endpoint, Histogram> = "omendb_http_request_latency_seconds",
         /// Bytes of request bodies read.
+        ///
+        /// When the network is busy: large bodies, or many.
         pub request_bytes: Counter = "omendb_http_request_bytes_total",
         /// Bytes of response bodies.
+        ///
+        /// When answers are slow to arrive: payloads and vectors asked for and perhaps not needed.
         pub response_bytes: Counter = "omendb_http_response_bytes_total",
         /// HTTP requests being served.
+        ///
+        /// While a server seems to hang: requests that pile up wait for something, an idle server has none.
         pub requests_in_flight: Gauge = "omendb_http_requests_in_flight",
-        /// Time between asking a pool for a slot and getting it. Growing waits with a queue mean the pool is too small.
+        /// Time between asking a pool for a slot and getting it.
+        ///
+        /// When latency grows and work does not: growing waits with a queue mean that the pool is too small.
         pub pool_wait: Family<Pool, Histogram> = "omendb_connection_pool_wait_seconds",
         /// What a pool gave no slot, by reason.
+        ///
+        /// When clients report 503: `full` and `timeout` are load, `abandoned` are clients that gave up, `closed` is a
+        /// server that stops.
         pub pool_rejected: Counters<(Pool, RejectReason)> = "omendb_connection_pool_rejected_total",
         /// Client connections accepted.
+        ///
+        /// When handshakes cost too much: a rate near that of requests means clients that do not keep connections.
         pub connections: Counter = "omendb_connections_total",
         /// How long client connections lasted, the refused ones included.
+        ///
+        /// When connections break: lifetimes near a time-out of a proxy name the culprit.
         pub connection_lifetime: Histogram = "omendb_connection_lifetime_seconds",
         /// Logins with user and password, by outcome; those refused for their rate are failures.
+        ///
+        /// When logins fail, or somebody guesses passwords.
         pub logins: Counters<LoginOutcome> = "omendb_auth_requests_total",
         /// Credentials looked at, by what they were found to be.
+        ///
+        /// When clients report 401: `expired` and `revoked` name the reason, `invalid` in numbers is guessing or a
+        /// mistyped secret.
         pub validations: Counters<Validation> = "omendb_auth_token_validations_total",
         /// Requests refused because their valid credential lacks a permission, or has it for other collections.
+        ///
+        /// When clients report 403: a credential with the wrong permission, or one that tries others.
         pub authorization_failures: Counters<Permission> = "omendb_auth_authorization_failures_total",
-        /// Spans of sampled requests, by what became of them. Nothing but "exported" should move: "dropped" means that the
-        /// collector is slower than the requests (traces.queue, traces.ratio), "failed" that it does not answer.
+        /// Spans of sampled requests, by what became of them.
+        ///
+        /// When traces are missing. Nothing but `exported` should move: `dropped` means that the collector is slower than
+        /// the requests (traces.queue, traces.ratio), `failed` that it does not answer.
         pub trace_spans: Counters<SpanOutcome> = "omendb_trace_spans_total",
         /// Bytes received on client connections, heads included.
+        ///
+        /// Against the network's limit, and beside the bodies: the difference is heads.
         pub received_bytes: Counter = "omendb_network_receive_bytes_total",
         /// Bytes sent on client connections, heads included.
+        ///
+        /// Against the network's limit; it grows with payloads, vectors and scrapes.
         pub transmitted_bytes: Counter = "omendb_network_transmit_bytes_total",
     }
 }

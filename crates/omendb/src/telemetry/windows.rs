@@ -14,6 +14,9 @@ metrics! {
     /// Figures of the last minute.
     pub(crate) struct RequestWindow {
         /// Mean duration of the requests of the last 60 s, the present five included; absent without requests.
+        ///
+        /// At a glance, without a query language; for anything else ask the histogram
+        /// omendb_http_request_latency_seconds.
         mean: Family<Endpoint, GaugeValue> = "omendb_http_request_duration_seconds",
     }
 }
