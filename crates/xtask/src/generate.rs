@@ -1,19 +1,24 @@
 //! `cargo x gen`: documents that the code writes, so that they cannot disagree with it.
 
-use crate::command::{self, cargo};
+use crate::command::{self, Command, cargo};
+use crate::consumers;
 
 /// A generated file and the `omendb` arguments that print it.
 const FILES: &[(&str, &[&str])] = &[
     ("docs/metrics.md", &["metrics", "--markdown"]),
     ("docs/config.md", &["config", "--markdown"]),
+    ("deploy/datadog/openmetrics.yaml", &["metrics", "--datadog"]),
+    ("deploy/datadog/legacy.yaml", &["metrics", "--datadog-legacy"]),
 ];
 
-/// Writes the files, or with `--check` only tells which are stale; `demo-data` remakes what `omendb demo` loads, which
-/// needs the data set and is therefore not part of the check.
+/// Writes the files, or with `--check` only tells which are stale. What needs more than this repository is not part of
+/// that: `boards` writes or compares the dashboards, with a library of PyPI (the tests compare them too), `demo-data`
+/// remakes what `omendb demo` loads from the data set.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let check = match arguments {
         [] => false,
         [only] if only == "--check" => true,
+        [what, rest @ ..] if what == "boards" => return boards(rest),
         [what, rest @ ..] if what == "demo-data" => return demo_data(rest),
         _ => return Err(format!("unknown arguments {arguments:?}")),
     };
@@ -36,6 +41,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         return Err(format!("stale: {}; `cargo x gen` writes them", stale.join(", ")));
     }
     Ok(())
+}
+
+fn boards(check: &[String]) -> Result<(), String> {
+    let python = consumers::readers()?;
+    cargo(&["build", "--quiet", "--package", "omendb", "--bin", "omendb"]).run()?;
+    // cargo puts all programs of a profile into one directory, this one included.
+    let this = std::env::current_exe().map_err(|error| format!("where this program is: {error}"))?;
+    Command::new(python)
+        .args(&["deploy/grafana/boards.py"])
+        .args(&[this.with_file_name("omendb")])
+        .args(check)
+        .run()
 }
 
 fn demo_data(data_directory: &[String]) -> Result<(), String> {

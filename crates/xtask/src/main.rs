@@ -11,6 +11,7 @@ mod check;
 mod clients;
 mod command;
 mod consumers;
+mod debian;
 mod generate;
 mod python;
 mod test;
@@ -34,8 +35,14 @@ const TASKS: &[Task] = &[
     Task {
         name: "test",
         arguments: "",
-        help: "every test, the loom models; Prometheus, its tools and two clients on a live server",
+        help: "every test, the loom models; monitoring systems and two clients on a live server",
         run: test::run,
+    },
+    Task {
+        name: "consumers",
+        arguments: "",
+        help: "fetch what reads our metrics and shipped files, and print the variables that name it to the tests",
+        run: consumers::run,
     },
     Task {
         name: "clients",
@@ -51,8 +58,8 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "gen",
-        arguments: "[--check | demo-data [DIR]]",
-        help: "write docs/metrics.md and docs/config.md from the code, or only compare; or the demo's data",
+        arguments: "[--check | boards [--check] | demo-data [DIR]]",
+        help: "write what the code says into docs and deploy/datadog, or only compare; dashboards; the demo's data",
         run: generate::run,
     },
     Task {

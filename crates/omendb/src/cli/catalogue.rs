@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use omendb_metrics::FamilyInfo;
 
-use crate::cli::{FAILED, OK, complain, say};
+use crate::cli::{FAILED, OK, complain, datadog, say};
 use crate::telemetry::declared;
 
 pub(super) fn command() -> Command {
@@ -15,7 +15,13 @@ pub(super) fn command() -> Command {
     Command::new("metrics")
         .about("List every exported metric: name, kind, unit, labels, cardinality, help, when to look at it")
         .arg(flag("json", "As JSON, like /metrics/catalog"))
-        .arg(flag("markdown", "As docs/metrics.md").conflicts_with("json"))
+        .arg(flag("markdown", "As docs/metrics.md"))
+        .arg(flag("datadog", "As configuration of the Datadog Agent"))
+        .arg(flag(
+            "datadog-legacy",
+            "As configuration of a Datadog Agent before 7.32",
+        ))
+        .group(ArgGroup::new("form").args(["json", "markdown", "datadog", "datadog-legacy"]))
 }
 
 pub(super) fn run(matches: &ArgMatches) -> u8 {
@@ -31,6 +37,10 @@ pub(super) fn run(matches: &ArgMatches) -> u8 {
         catalogue.to_json()
     } else if matches.get_flag("markdown") {
         markdown(catalogue.families())
+    } else if matches.get_flag("datadog") {
+        datadog::openmetrics(catalogue.families())
+    } else if matches.get_flag("datadog-legacy") {
+        datadog::legacy(catalogue.families())
     } else {
         text(catalogue.families())
     };

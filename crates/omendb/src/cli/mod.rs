@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod credentials;
+mod datadog;
 mod demo;
 mod health;
 mod serve;

@@ -11,7 +11,7 @@ use crate::page::Page;
 use crate::server::{Directory, Server, command, create_collection, upsert};
 
 /// Families that the exercise below does not move, each with the reason.
-const NOT_MOVED_HERE: &[(&str, &str)] = &[(
+pub(crate) const NOT_MOVED_HERE: &[(&str, &str)] = &[(
     "process_virtual_memory_max_bytes",
     "absent where the system sets no limit to the address space",
 )];
@@ -91,16 +91,38 @@ fn query_words(client: &mut Client) {
     }
 }
 
-/// Scrapes until `family` has a figure other than zero.
-fn until_moved(scraper: &mut Client, pages: &mut Vec<Page>, family: &str) {
-    let begin = Instant::now();
-    loop {
-        let page = Page::scrape(scraper);
+/// Who reads the figures while the exercise moves them.
+pub(crate) trait Watcher {
+    /// Reads all figures; whether one of `family` is other than zero now.
+    fn look(&mut self, family: &str) -> bool;
+}
+
+/// Every page there was.
+pub(crate) struct Pages {
+    scraper: Client,
+    seen: Vec<Page>,
+}
+
+impl Pages {
+    pub(crate) fn of(scraper: Client) -> Self {
+        let seen = Vec::new();
+        Self { scraper, seen }
+    }
+}
+
+impl Watcher for Pages {
+    fn look(&mut self, family: &str) -> bool {
+        let page = Page::scrape(&mut self.scraper);
         let has_moved = is_moved(&page, family);
-        pages.push(page);
-        if has_moved {
-            return;
-        }
+        self.seen.push(page);
+        has_moved
+    }
+}
+
+/// Looks until `family` has a figure other than zero.
+fn until_moved(watcher: &mut impl Watcher, family: &str) {
+    let begin = Instant::now();
+    while !watcher.look(family) {
         assert!(
             begin.elapsed() < Duration::from_secs(30),
             "{family} does not move"
@@ -115,11 +137,25 @@ fn is_moved(page: &Page, family: &str) -> bool {
     samples.any(|(series, value)| *value != 0.0 && page.family(series) == family)
 }
 
+/// A server with data that it had to read and with little room for connections, and a token that may do everything.
+pub(crate) fn server_in_its_second_life() -> (Server, String) {
+    let directory = Directory::new();
+    let admin = directory.token("admin", &["--permission", "admin"]);
+    let server = Server::start_in(&directory, &[]);
+    let mut client = server.client_with(&admin);
+    let vectors = json!({"vectors": {"size": DIMENSION, "distance": "Cosine"}});
+    client.put("/collections/main", &vectors).result();
+    write(&mut client, 0..3000, 0);
+    drop(server.kill());
+    let mut options = vec!["--http-max-connections", "8", "--http-connection-queue", "1"];
+    // Spans of every request, to a collector that is not there.
+    options.extend(["--traces-endpoint", "http://127.0.0.1:1", "--traces-ratio", "1"]);
+    (Server::start_in(&directory, &options), admin)
+}
+
 /// Every kind of operation that the server knows, so that every figure has a reason to move.
-fn exercise(server: &Server, admin: &str) -> Vec<Page> {
+pub(crate) fn exercise(server: &Server, admin: &str, watcher: &mut impl Watcher) {
     let mut client = server.client_with(admin);
-    let mut scraper = server.client_with(admin);
-    let mut pages = Vec::new();
     (0..100).for_each(|_| query(&mut client));
     query_words(&mut client);
     let filter = json!({"must_not": {"has_id": (0..500).collect::<Vec<u64>>()}});
@@ -139,14 +175,10 @@ fn exercise(server: &Server, admin: &str) -> Vec<Page> {
     client
         .post("/collections/main/points/delete?wait=true", &delete)
         .result();
-    until_moved(&mut scraper, &mut pages, "omendb_engine_rebalance_seconds");
+    until_moved(watcher, "omendb_engine_rebalance_seconds");
     // A log too long to read again at every start: a snapshot takes its place.
     (0..10).for_each(|id| write(&mut client, id..id + 1, 7_000_000));
-    until_moved(
-        &mut scraper,
-        &mut pages,
-        "omendb_snapshot_trimmed_log_bytes_total",
-    );
+    until_moved(watcher, "omendb_snapshot_trimmed_log_bytes_total");
     // The series of a removed collection leave the page.
     create_collection(&mut client, "brief", "Dot");
     client.delete("/collections/brief").result();
@@ -157,7 +189,7 @@ fn exercise(server: &Server, admin: &str) -> Vec<Page> {
     client
         .put("/collections/near/points?wait=true", &points(0..3000, 0))
         .result();
-    until_moved(&mut scraper, &mut pages, "omendb_engine_index_build_seconds");
+    until_moved(watcher, "omendb_engine_index_build_seconds");
     let near = json!({"query": vec![1; DIMENSION as usize], "params": {"hnsw_ef": 10}});
     client.post("/collections/near/points/query", &near).result();
 
@@ -176,20 +208,19 @@ fn exercise(server: &Server, admin: &str) -> Vec<Page> {
                 write(&mut writer, 2000..2010, 0);
             }
         });
-        until_moved(&mut scraper, &mut pages, "omendb_engine_retired_bytes");
+        until_moved(watcher, "omendb_engine_retired_bytes");
         // Two queries of one class have to be drawn, and the probe takes its time.
         let bound = "omendb_engine_plan_accuracy_lower_bound_ratio";
-        until_moved(&mut scraper, &mut pages, bound);
+        until_moved(watcher, bound);
         stop.store(true, Ordering::Relaxed);
     });
 
     // More connections than the pool takes: one waits, the others are turned away.
     let connect = |_| crate::client::connect(server.address()).expect("loopback accepts");
     let crowd: Vec<_> = (0..12).map(connect).collect();
-    until_moved(&mut scraper, &mut pages, "omendb_connection_queue_depth");
+    until_moved(watcher, "omendb_connection_queue_depth");
     drop(crowd);
-    pages.push(Page::scrape(&mut scraper));
-    pages
+    watcher.look("omendb_http_requests_total");
 }
 
 /// Callers with a wrong credential, too little permission, and a wrong password.
@@ -208,21 +239,10 @@ fn refused_callers(server: &Server, admin: &mut Client) {
 
 #[test]
 fn every_family_of_the_catalogue_is_on_the_page_and_is_moved() {
-    let directory = Directory::new();
-    let admin = directory.token("admin", &["--permission", "admin"]);
-    // A first life, so that the second has something to read.
-    let server = Server::start_in(&directory, &[]);
-    let mut client = server.client_with(&admin);
-    let vectors = json!({"vectors": {"size": DIMENSION, "distance": "Cosine"}});
-    client.put("/collections/main", &vectors).result();
-    write(&mut client, 0..3000, 0);
-    drop(server.kill());
-
-    let mut small = vec!["--http-max-connections", "8", "--http-connection-queue", "1"];
-    // Spans of every request, to a collector that is not there.
-    small.extend(["--traces-endpoint", "http://127.0.0.1:1", "--traces-ratio", "1"]);
-    let server = Server::start_in(&directory, &small);
-    let pages = exercise(&server, &admin);
+    let (server, admin) = server_in_its_second_life();
+    let mut pages = Pages::of(server.client_with(&admin));
+    exercise(&server, &admin, &mut pages);
+    let pages = pages.seen;
     let catalogue = catalogue(&mut server.client_with(&admin));
     for page in &pages {
         for (family, kind) in &page.types {

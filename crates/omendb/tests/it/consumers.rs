@@ -1,10 +1,11 @@
-//! The real consumers read what we export: promtool, Prometheus itself, and the strict OpenMetrics parser of its client.
+//! The real consumers read what we export: promtool, Prometheus itself, VictoriaMetrics, and the strict OpenMetrics parser
+//! of Prometheus' client.
 //!
 //! `cargo x test` fetches them and names them in the environment; without it these tests say that they did not run.
 
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::server::{Directory, Server, create_collection, upsert};
+use crate::shipped::{files, root};
 
 /// Says on stdout, past the test runner's capture, that a test could not run; `cargo x test` counts these lines.
 pub(crate) fn skipped(what: &str) {
@@ -130,66 +132,89 @@ fn the_strict_openmetrics_parser_reads_every_family() {
     );
 }
 
-/// A Prometheus on loopback that scrapes one server every second; stopped with the test.
-struct Prometheus {
+/// A monitoring system on loopback that scrapes one server every second as deploy/prometheus says; stopped with the test.
+pub(crate) struct Monitor {
     child: Child,
     client: Client,
 }
 
-impl Drop for Prometheus {
+impl Drop for Monitor {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-impl Prometheus {
-    /// Starts it with its configuration, storage and log in the server's directory.
-    fn start(program: PathBuf, server: &Server, token: &str, flags: &[&str]) -> Self {
-        let directory = server.directory.path();
-        let configuration = json!({
-            "global": {"scrape_interval": "1s"},
-            "scrape_configs": [{
-                "job_name": "omendb",
-                "authorization": {"credentials": token},
-                "static_configs": [{"targets": [server.address().to_string()]}],
-            }],
-        });
-        // JSON is YAML.
-        let file = directory.join("prometheus.yml");
-        std::fs::write(&file, configuration.to_string()).expect("the configuration can be written");
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = free.expect("loopback has a free port");
-        let log = std::fs::File::create(directory.join("prometheus.log")).expect("the log can be made");
-        let child = Command::new(program)
-            .arg(format!("--config.file={}", file.display()))
+impl Monitor {
+    pub(crate) fn prometheus(program: PathBuf, server: &Server, token: &str, flags: &[&str]) -> Self {
+        let configuration = configure(server, token);
+        Self::prometheus_with(program, &configuration, server.directory.path(), flags)
+    }
+
+    /// With a configuration of its own.
+    pub(crate) fn prometheus_with(
+        program: PathBuf,
+        configuration: &Path,
+        directory: &Path,
+        flags: &[&str],
+    ) -> Self {
+        let mut command = Command::new(program);
+        command
+            .arg(format!("--config.file={}", configuration.display()))
             .arg(format!(
                 "--storage.tsdb.path={}",
-                directory.join("prometheus").display()
+                directory.join("series").display()
             ))
-            .arg(format!("--web.listen-address={address}"))
-            .args(flags)
+            .args(flags);
+        Self::start(command, "--web.listen-address", directory)
+    }
+
+    fn victoria_metrics(program: PathBuf, server: &Server, token: &str) -> Self {
+        let directory = server.directory.path();
+        let configuration = configure(server, token);
+        let mut command = Command::new(program);
+        command
+            .arg(format!("-promscrape.config={}", configuration.display()))
+            // Rules are evaluated by a program of their own; elsewhere `rule_files` is a mistake.
+            .arg("-promscrape.config.strictParse=false")
+            .arg(format!("-storageDataPath={}", directory.join("series").display()))
+            // It would hide the last half minute.
+            .arg("-search.latencyOffset=0s");
+        Self::start(command, "-httpListenAddr", directory)
+    }
+
+    /// Starts it on a free port with its log in `directory`.
+    fn start(mut command: Command, listen: &str, directory: &Path) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.expect("loopback has a free port");
+        let log = std::fs::File::create(directory.join("monitor.log")).expect("the log can be made");
+        let child = command
+            .arg(format!("{listen}={address}"))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .expect("prometheus starts");
+            .expect("the monitoring system starts");
         Self {
             child,
             client: Client::new(address),
         }
     }
 
-    /// Asks until the answer is one number, for half a minute.
-    fn value(&mut self, query: &str) -> f64 {
+    /// The answer to a query at this moment: null while it cannot be had.
+    pub(crate) fn ask(&mut self, query: &str) -> Value {
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let path = format!("/api/v1/query?query={encoded}");
+        let answer = self.client.try_send("GET", &path, &[], b"");
+        answer.map_or(Value::Null, |answer| {
+            serde_json::from_slice(&answer.body).unwrap_or_default()
+        })
+    }
+
+    /// Asks until the answer is one number, for half a minute.
+    pub(crate) fn value(&mut self, query: &str) -> f64 {
         let begin = Instant::now();
         loop {
-            let answer = self
-                .client
-                .try_send("GET", &format!("/api/v1/query?query={encoded}"), &[], b"");
-            let body = answer.map_or(Value::Null, |answer| {
-                serde_json::from_slice(&answer.body).unwrap_or_default()
-            });
+            let body = self.ask(query);
             let value = body["data"]["result"][0]["value"][1]
                 .as_str()
                 .and_then(|value| value.parse().ok());
@@ -205,30 +230,67 @@ impl Prometheus {
     }
 }
 
+/// Writes the shipped scrape job and rules beside the server's data, with its address and once a second.
+fn configure(server: &Server, token: &str) -> PathBuf {
+    let directory = server.directory.path();
+    let shipped = root().join("deploy/prometheus");
+    let job = std::fs::read_to_string(shipped.join("prometheus.yml")).expect("the job is shipped");
+    let address = server.address().to_string();
+    let mut changed = job.clone();
+    for (from, to) in [("localhost:8080", address.as_str()), ("15s", "1s")] {
+        assert!(changed.contains(from), "no {from} in the shipped job:\n{job}");
+        changed = changed.replace(from, to);
+    }
+    std::fs::create_dir_all(directory.join("rules")).expect("a directory for the rules");
+    for file in files("deploy/prometheus/rules", ".yml") {
+        let name = file.file_name().expect("a file has a name");
+        std::fs::copy(&file, directory.join("rules").join(name)).expect("a rule file can be copied");
+    }
+    std::fs::write(directory.join("omendb-token"), token).expect("the token can be written");
+    let configuration = directory.join("prometheus.yml");
+    std::fs::write(&configuration, changed).expect("the job can be written");
+    configuration
+}
+
 #[test]
 fn prometheus_scrapes_and_answers_for_the_95th_percentile() {
     let Some(program) = provided("OMENDB_TEST_PROMETHEUS") else {
         return;
     };
     let (server, token) = busy_server();
-    let admin = server.directory.token("traffic", &["--permission", "data:read"]);
-    let mut prometheus = Prometheus::start(program, &server, &token, &[]);
-    assert_eq!(prometheus.value(r#"up{job="omendb"}"#), 1.0);
-    let counted = prometheus.value(r#"omendb_engine_queries_total{db_id="c"}"#);
+    let monitor = Monitor::prometheus(program, &server, &token, &[]);
+    scrapes_and_answers(monitor, &server);
+}
+
+#[test]
+fn victoria_metrics_scrapes_and_answers_for_the_95th_percentile() {
+    let Some(program) = provided("OMENDB_TEST_VICTORIA") else {
+        return;
+    };
+    let (server, token) = busy_server();
+    let monitor = Monitor::victoria_metrics(program, &server, &token);
+    scrapes_and_answers(monitor, &server);
+}
+
+#[track_caller]
+fn scrapes_and_answers(mut monitor: Monitor, server: &Server) {
+    let traffic = server.directory.token("traffic", &["--permission", "data:read"]);
+    assert_eq!(monitor.value(r#"up{job="omendb"}"#), 1.0);
+    let counted = monitor.value(r#"omendb_engine_queries_total{db_id="c"}"#);
     assert_eq!(counted, 20.0);
     // Traffic between two scrapes, so that the rate has something to say.
-    let mut client = server.client_with(&admin);
+    let mut client = server.client_with(&traffic);
     wait_until_accepted(&mut client);
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(3) {
         queries(&mut client, 5);
         std::thread::sleep(Duration::from_millis(20));
     }
-    let p95 = prometheus.value(
+    let p95 = monitor.value(
         "histogram_quantile(0.95, sum by (le) (rate(omendb_query_duration_seconds_bucket{db_id=\"c\"}[10s])))",
     );
     assert!(p95 > 1e-7 && p95 < 1.0, "p95 = {p95} s");
-    let kinds = prometheus.value(r#"count({job="omendb",__name__=~"omendb_.*"})"#);
+    let kinds = monitor.value(r#"count({job="omendb",__name__=~"omendb_.*"})"#);
     assert!(kinds > 50.0, "{kinds} series");
 }
 
@@ -245,7 +307,7 @@ fn prometheus_finds_in_native_histograms_what_the_server_recorded() {
     let mut client = server.client_with(&traffic);
     wait_until_accepted(&mut client);
     queries(&mut client, 480);
-    let mut prometheus = Prometheus::start(program, &server, &token, &NATIVE);
+    let mut prometheus = Monitor::prometheus(program, &server, &token, &NATIVE);
     let series = r#"omendb_query_duration_seconds{db_id="c"}"#;
     assert_eq!(prometheus.value(&format!("histogram_count({series})")), 500.0);
     let json = server

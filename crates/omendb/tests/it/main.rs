@@ -16,13 +16,16 @@ mod server; // the binary on port 0 with a directory of its own
 
 // What the server promises.
 mod access; // credentials, permissions, and who may speak to an open server
+mod alerts; // every alert of deploy/ is tested both ways and explained
 mod aliases; // other names of collections: every route takes one, credentials and figures go by the collection
 mod bad_input; // every mistake gets its code and a message that names it, and changes nothing
+mod boards; // no panel of deploy/grafana is empty after traffic
 mod catalogue; // the catalogue and the page name the same families, and something moves each of them
 mod collections; // the dialect: what is written is what is read, searched, counted and scrolled
 mod configuration; // what may change of a collection is kept, told again, and there after kill -9
 mod connections; // pools that fill up, heads that are refused, clients that hang up, and what is counted
-mod consumers; // promtool, Prometheus and prometheus-client accept what we export
+mod consumers; // promtool, Prometheus, VictoriaMetrics and prometheus-client accept what we export
+mod datadog; // the Datadog Agent's check reads every documented name
 mod debug; // records of single operations, for administrators and without the data of anybody
 mod demo; // what the demo prints works when pasted, and nothing is left behind
 mod durability; // kill -9 under writers loses nothing that was acknowledged
@@ -30,12 +33,13 @@ mod filters; // what passes is found, counted, scrolled, changed and deleted
 mod formats; // one snapshot in every format, chosen by content negotiation
 mod formulas; // queries that read more than vectors: formulas, lookups, facets, distance matrices
 mod groups; // hits in groups, with what other collections know of the groups
+mod kubernetes; // the manifests of deploy/ are valid, fit together, and their credentials do what they say
 mod lifecycle; // readiness, health, draining, and what is refused at start
 mod movement; // each operation moves exactly the figures it is about
 mod orders; // points in order of a payload key, and points drawn by chance
 mod queries; // queries by examples, by fusion and in batches find what their formulas say
 mod real_data; // 50,000 real points: exact answers equal the given neighbours
-mod shipped; // rules, alerts and boards of deploy/ are parsed by Prometheus and name only what is exported
+mod shipped; // what deploy/ ships names only what is exported; the image
 mod sparse; // vectors of a few terms: kept, found through their index, and refused by name
 mod traces; // sampled requests become spans at a collector, and nobody waits for it
 mod vector_changes; // vectors replaced and taken away, and upserts with a rule

@@ -1,25 +1,26 @@
-//! What `deploy/` ships is read by its real reader, and names only families that exist.
+//! What `deploy/` ships names only families that exist; and the image.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::boards;
 use crate::consumers::provided;
-use crate::server::{Directory, command};
+use crate::server::{Server, command};
 
 /// The repository's root.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| unreachable!("{}: {error}", path.display()))
 }
 
 /// The files of a directory of the repository that end in `ending`; there must be some.
-fn files(directory: &str, ending: &str) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &str, ending: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join(directory)).expect("the directory can be listed");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     let found: Vec<PathBuf> = paths
@@ -30,7 +31,7 @@ fn files(directory: &str, ending: &str) -> Vec<PathBuf> {
 }
 
 #[track_caller]
-fn succeeds(mut command: Command) {
+pub(crate) fn succeeds(mut command: Command) {
     let output = command
         .output()
         .unwrap_or_else(|error| unreachable!("{command:?}: {error}"));
@@ -40,66 +41,6 @@ fn succeeds(mut command: Command) {
         "{command:?}:\n{}",
         String::from_utf8_lossy(&printed)
     );
-}
-
-/// Every expression of every board, with Grafana's own variable replaced by what it stands for.
-fn board_expressions() -> Vec<String> {
-    fn collect(value: &Value, found: &mut Vec<String>) {
-        if let Some(expression) = value["expr"].as_str() {
-            found.push(expression.replace("$__rate_interval", "5m"));
-        }
-        let children: Vec<&Value> = match value {
-            Value::Object(fields) => fields.values().collect(),
-            Value::Array(items) => items.iter().collect(),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
-        };
-        for child in children {
-            collect(child, found);
-        }
-    }
-    let mut found = Vec::new();
-    for file in files("deploy/grafana", ".json") {
-        let board = serde_json::from_str(&read(&file)).expect("a board is JSON");
-        collect(&board, &mut found);
-    }
-    found
-}
-
-#[test]
-fn alerts_fire_when_they_should_and_are_silent_when_not() {
-    let Some(promtool) = provided("OMENDB_TEST_PROMTOOL") else {
-        return;
-    };
-    for arguments in [
-        ["check", "rules", "rules/recording.yml", "rules/alerts.yml"].as_slice(),
-        &["check", "config", "--syntax-only", "prometheus.yml"],
-        &["test", "rules", "alerts.test.yml"],
-    ] {
-        let mut command = Command::new(&promtool);
-        command
-            .args(arguments)
-            .current_dir(root().join("deploy/prometheus"));
-        succeeds(command);
-    }
-}
-
-#[test]
-fn prometheus_can_parse_every_expression_of_every_board() {
-    let Some(promtool) = provided("OMENDB_TEST_PROMTOOL") else {
-        return;
-    };
-    let directory = Directory::new();
-    std::fs::create_dir_all(directory.path()).expect("a directory");
-    let number = |(index, expression): (usize, String)| json!({"record": format!("board:{index}"), "expr": expression});
-    let rules: Vec<Value> = board_expressions().into_iter().enumerate().map(number).collect();
-    assert!(rules.len() > 40, "only {} expressions", rules.len());
-    // JSON is YAML, and an expression that can be a rule can be a query.
-    let file = directory.path().join("boards.yml");
-    let text = json!({"groups": [{"name": "boards", "rules": rules}]}).to_string();
-    std::fs::write(&file, text).expect("the rules can be written");
-    let mut command = Command::new(promtool);
-    command.args(["check", "rules"]).arg(&file);
-    succeeds(command);
 }
 
 /// What starts like one of our families: also the names behind a recording rule's level.
@@ -127,7 +68,7 @@ fn rules_and_boards_name_only_families_of_the_catalogue() {
     let mut texts: Vec<String> = rules.iter().map(|file| read(file)).collect();
     texts.push(read(&root().join("deploy/prometheus/alerts.test.yml")));
     texts.push(read(&root().join("docs/runbook.md")));
-    texts.extend(board_expressions());
+    texts.extend(boards::expressions().into_keys());
     let unknown: BTreeSet<&str> = texts
         .iter()
         .flat_map(|text| names(text))
@@ -137,14 +78,43 @@ fn rules_and_boards_name_only_families_of_the_catalogue() {
 }
 
 #[test]
-fn every_alert_has_a_test_and_a_place_in_the_runbook() {
-    let after = |path: &str, start: &str| -> BTreeSet<String> {
-        let text = read(&root().join(path));
-        let lines = text.lines().filter_map(|line| line.trim().strip_prefix(start));
-        lines.map(str::to_owned).collect()
+fn the_image_is_built_apart_runs_as_nobody_and_asks_itself_how_it_is() {
+    let text = read(&root().join("deploy/Dockerfile"));
+    let stages: Vec<&str> = text.split("\nFROM ").collect();
+    assert!(stages.len() >= 3, "the program is built in a stage of its own");
+    let image = stages[stages.len() - 1];
+    let after = |start: &str| {
+        let line = image.lines().find_map(|line| line.trim().strip_prefix(start));
+        line.unwrap_or_else(|| unreachable!("no {start} in the last stage"))
     };
-    let alerts = after("deploy/prometheus/rules/alerts.yml", "- alert: ");
-    assert!(!alerts.is_empty());
-    assert_eq!(alerts, after("deploy/prometheus/alerts.test.yml", "- name: "));
-    assert_eq!(alerts, after("docs/runbook.md", "## "));
+    assert_eq!(after("USER "), "10001:10001");
+    assert_eq!(after("EXPOSE "), "8080");
+    let (_, check) = after("HEALTHCHECK ")
+        .split_once("CMD ")
+        .expect("the check has a command");
+    // A list: without a shell, which the image need not have.
+    let check: Vec<&str> = serde_json::from_str(check).expect("the command is a list");
+    let (program, arguments) = check.split_first().expect("a program");
+    assert_eq!(*program, "omendb");
+    let server = Server::start();
+    // As the image listens; the check has to find its way to loopback.
+    let listen = format!("0.0.0.0:{}", server.address().port());
+    let healthy = command(arguments).env("OMENDB_LISTEN", &listen).output();
+    let healthy = healthy.expect("omendb starts");
+    assert!(healthy.status.success(), "{healthy:?}");
+    drop(server);
+    let gone = command(arguments).env("OMENDB_LISTEN", &listen).output();
+    assert_eq!(gone.expect("omendb starts").status.code(), Some(1));
+}
+
+#[test]
+fn hadolint_has_no_remark_on_the_dockerfile() {
+    let Some(hadolint) = provided("OMENDB_TEST_HADOLINT") else {
+        return;
+    };
+    let mut command = Command::new(hadolint);
+    command
+        .arg("--failure-threshold=style")
+        .arg(root().join("deploy/Dockerfile"));
+    succeeds(command);
 }
