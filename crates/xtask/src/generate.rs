@@ -1,7 +1,7 @@
 //! `cargo x gen`: documents that the code writes, so that they cannot disagree with it.
 
 use crate::command::{self, Command, cargo};
-use crate::consumers;
+use crate::{consumers, published};
 
 /// A generated file and the `omendb` arguments that print it.
 const FILES: &[(&str, &[&str])] = &[
@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if check && !stale.is_empty() {
         return Err(format!("stale: {}; `cargo x gen` writes them", stale.join(", ")));
     }
-    Ok(())
+    published::run(check)
 }
 
 fn boards(check: &[String]) -> Result<(), String> {

@@ -13,6 +13,7 @@ mod command;
 mod consumers;
 mod debian;
 mod generate;
+mod published;
 mod python;
 mod test;
 mod tidy;
