@@ -148,6 +148,7 @@ BOARDS = {
         ("Time of a scrape", "s", quantiles("omendb_metrics_scrape_seconds")),
         ("Series", "short", gauges(("omendb_metrics_series", ""))),
         ("Memory", "bytes", gauges(("omendb_metrics_memory_bytes", ""))),
+        ("Spans of traces a second", "short", [(rate("omendb_trace_spans_total", "outcome"), "{{outcome}}")]),
         ("Series dropped", "short", [("sum by (reason) (increase(omendb_metrics_dropped_total[$__rate_interval]))", "{{reason}}")]),
     ],
 }

@@ -1,6 +1,6 @@
 //! The dashboards of deploy/grafana: fresh, read back by Grafana's own types, and with something to show in every panel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,13 @@ use serde_json::{Value, json};
 use crate::catalogue::{Pages, exercise, server_in_its_second_life};
 use crate::consumers::{Monitor, provided};
 use crate::server::Directory;
-use crate::shipped::{files, read, root, succeeds};
+use crate::shipped::{exported, files, names, read, root, succeeds};
+
+/// Families that no board shows, each with the reason.
+const NOT_ON_A_BOARD: &[(&str, &str)] = &[(
+    "process_virtual_memory_max_bytes",
+    "absent where the system sets no limit to the address space",
+)];
 
 /// Expressions that have nothing to show after the exercise, each with the reason.
 const EMPTY_HERE: &[(&str, &str)] = &[];
@@ -45,6 +51,28 @@ fn the_boards_are_what_their_generator_writes_and_grafana_reads() {
         .arg("--check")
         .env("PYTHONDONTWRITEBYTECODE", "1");
     succeeds(command);
+}
+
+#[test]
+fn every_family_is_on_a_board() {
+    let expressions = expressions();
+    let shown: BTreeSet<&str> = expressions
+        .keys()
+        .flat_map(|expression| names(expression))
+        .collect();
+    let endings = ["", "_bucket", "_sum", "_count"];
+    let shown = |name: &str| {
+        endings
+            .iter()
+            .any(|ending| shown.contains(format!("{name}{ending}").as_str()))
+    };
+    let excused = |name: &str| NOT_ON_A_BOARD.iter().any(|(family, _)| *family == name);
+    let catalogue = exported();
+    let names = catalogue
+        .iter()
+        .map(|family| family["name"].as_str().expect("a name"));
+    let absent: Vec<&str> = names.filter(|name| !shown(name) && !excused(name)).collect();
+    assert!(absent.is_empty(), "on no board: {absent:#?}");
 }
 
 #[test]

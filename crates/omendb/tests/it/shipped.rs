@@ -44,24 +44,39 @@ pub(crate) fn succeeds(mut command: Command) {
 }
 
 /// What starts like one of our families: also the names behind a recording rule's level.
-fn names(text: &str) -> BTreeSet<&str> {
+pub(crate) fn names(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
     words
         .filter(|word| word.starts_with("omendb_") || word.starts_with("process_"))
         .collect()
 }
 
-#[test]
-fn rules_and_boards_name_only_families_of_the_catalogue() {
+/// The families of the catalogue.
+pub(crate) fn exported() -> Vec<Value> {
     let output = command(&["metrics", "--json"]).output().expect("omendb starts");
     let catalogue: Value = serde_json::from_slice(&output.stdout).expect("the catalogue is JSON");
-    let families = catalogue["families"].as_array().expect("a list");
-    let mut exported = BTreeSet::new();
-    for family in families {
+    catalogue["families"].as_array().expect("a list").clone()
+}
+
+#[test]
+fn every_family_says_when_to_look_at_it() {
+    let families = exported();
+    let silent = families.iter().filter(|family| family["when_to_look"] == "");
+    let silent: Vec<&Value> = silent.map(|family| &family["name"]).collect();
+    assert!(
+        silent.is_empty(),
+        "a second paragraph of the declaration's comment is to say when to look at {silent:?}"
+    );
+}
+
+#[test]
+fn rules_and_boards_name_only_families_of_the_catalogue() {
+    let mut known = BTreeSet::new();
+    for family in exported() {
         let name = family["name"].as_str().expect("a name");
-        exported.insert(name.to_owned());
+        known.insert(name.to_owned());
         if family["type"] == "histogram" {
-            exported.extend(["_bucket", "_sum", "_count"].map(|ending| format!("{name}{ending}")));
+            known.extend(["_bucket", "_sum", "_count"].map(|ending| format!("{name}{ending}")));
         }
     }
     let rules = files("deploy/prometheus/rules", ".yml");
@@ -72,7 +87,7 @@ fn rules_and_boards_name_only_families_of_the_catalogue() {
     let unknown: BTreeSet<&str> = texts
         .iter()
         .flat_map(|text| names(text))
-        .filter(|name| !exported.contains(*name))
+        .filter(|name| !known.contains(*name))
         .collect();
     assert!(unknown.is_empty(), "not exported: {unknown:?}");
 }
