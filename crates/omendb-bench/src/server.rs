@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use omendb::client::Client;
 use omendb::config::Config;
+use omendb::log::LogLevel;
 use omendb_engine::Engine;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -29,7 +30,7 @@ impl Server {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.enable_all().build().map_err(|error| error.to_string())?;
         let start = async {
-            let mut server = omendb::server::Server::start(config).await?;
+            let mut server = omendb::server::Server::start(config, LogLevel::fixed()).await?;
             server.loaded().await?;
             Ok(server)
         };

@@ -173,6 +173,7 @@ pub use label::{Label, LabelSet, Pieces};
 pub use negotiate::{Format, accepts_gzip};
 pub use open::{Drops, OVERFLOW, OpenGroup, OpenValue, REDACTED, Series};
 pub use reading::{CounterValue, GaugeValue, HistogramValue, Instrument, Metric, Reading};
+pub use redact::{is_secret_key, looks_secret, redacted};
 pub use registry::{DropReason, Registry};
 pub use selection::Selection;
 pub use snapshot::{Collect, GroupWriter, PieceId, Samples, Snapshot, Writer};

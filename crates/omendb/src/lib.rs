@@ -10,6 +10,7 @@ pub mod demo;
 pub mod health;
 pub mod http;
 pub mod lifecycle;
+pub mod log;
 pub mod pool;
 pub mod routes;
 pub mod server;

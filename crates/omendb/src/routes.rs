@@ -14,7 +14,7 @@ use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::error::ApiError;
 use crate::http::reply::Reply;
-use crate::{debug, health, telemetry};
+use crate::{debug, health, log, telemetry};
 
 /// What a handler returns.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send + 'a>>;
@@ -159,6 +159,8 @@ pub const ROUTES: &[Route] = &[
     delete("/auth/tokens/{token}", ADMIN, |app, call| {
         Box::pin(auth::api::revoke_token(app, call))
     }),
+    get("/debug/log-level", ADMIN, |app, call| Box::pin(log::api::show(app, call))),
+    put("/debug/log-level", ADMIN, |app, call| Box::pin(log::api::change(app, call))),
     post("/query", READ, |app, call| {
         Box::pin(api::native::query(app, call))
     }),

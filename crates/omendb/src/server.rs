@@ -16,6 +16,7 @@ use crate::http::app::App;
 use crate::http::listener;
 use crate::http::router::Router;
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::log::LogLevel;
 use crate::pool::slots::SlotOptions;
 use crate::pool::{ConnectionPool, Slots};
 use crate::telemetry::web::{Pool, PoolMetrics, WebMetrics};
@@ -61,11 +62,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Checks what the configuration names, opens the engine, binds the port, and begins to load.
+    /// Checks what the configuration names, opens the engine, binds the port, and begins to load. `log_level` is that of
+    /// the process's log.
     ///
     /// # Errors
     /// Why it cannot start; nothing is left running then.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
+    pub async fn start(config: Config, log_level: LogLevel) -> Result<Self, StartError> {
         let clock = Clock::system();
         let web = Arc::new(WebMetrics::default());
         let auth = open_credentials(&config, &clock, &web)?;
@@ -112,6 +114,7 @@ impl Server {
             router,
             auth,
             lifecycle,
+            log_level,
             telemetry,
             traces,
         });

@@ -16,6 +16,7 @@ use super::payload::PayloadJson;
 use super::sparse_config::SparseJson;
 use super::{envelope, payload_index};
 use crate::http::{ApiError, App, Call, Reply};
+use crate::log::scope::Scope;
 
 #[derive(Serialize)]
 struct Names<'a> {
@@ -78,7 +79,7 @@ pub async fn delete(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
 pub(crate) async fn outside_slots<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let outcome = tokio::task::spawn_blocking(work).await;
+    let outcome = tokio::task::spawn_blocking(Scope::carry(work)).await;
     outcome.map_err(|error| ApiError::internal(format!("changing the list of collections: {error}")))?
 }
 

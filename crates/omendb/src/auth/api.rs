@@ -13,6 +13,7 @@ use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::error::ApiError;
 use crate::http::reply::Reply;
+use crate::log::scope::Scope;
 use crate::timestamp::UnixTime;
 
 #[derive(Deserialize)]
@@ -156,7 +157,7 @@ async fn change(
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, CredentialError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let result = tokio::task::spawn_blocking(work).await;
+    let result = tokio::task::spawn_blocking(Scope::carry(work)).await;
     let result = result.map_err(|error| ApiError::internal(format!("credentials: {error}")))?;
     result.map_err(|error| match &error {
         CredentialError::Refused(_) => ApiError::unprocessable(error.to_string()),

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
-use crate::cli::serve::{StopSignals, in_runtime, start_log};
+use crate::cli::serve::{StopSignals, in_runtime};
 use crate::config::Config;
 use crate::demo;
+use crate::log::{self, LogFilter};
 
 pub(super) fn command() -> Command {
     let listen = Arg::new("listen")
@@ -21,12 +22,13 @@ pub(super) fn command() -> Command {
 
 pub(super) fn run(matches: &ArgMatches) -> u8 {
     let listen = matches.get_one::<SocketAddr>("listen").copied();
-    start_log(&Config {
-        log_level: tracing::Level::WARN,
+    // What matters is printed; the rest would run through the progress bar.
+    let log_level = log::start(&Config {
+        log_level: LogFilter::of(tracing::Level::WARN),
         ..Config::default()
     });
     in_runtime(async move {
         let mut stop = StopSignals::listen()?;
-        demo::run(listen, stop.first()).await
+        demo::run(listen, log_level, stop.first()).await
     })
 }

@@ -4,7 +4,8 @@ use clap::{Arg, ArgMatches, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{FAILED, OK, USAGE, complain, configuration, environment, say};
-use crate::config::{Config, KEYS, LogFormat, unknown_variables};
+use crate::config::{Config, KEYS, unknown_variables};
+use crate::log::{self, LogLevel};
 use crate::server::{Server, StartError};
 
 pub(super) fn command() -> Command {
@@ -46,11 +47,11 @@ pub(super) fn run(matches: &ArgMatches) -> u8 {
             return USAGE;
         }
     };
-    start_log(&config);
+    let log_level = log::start(&config);
     for name in unknown_variables(&environment()) {
         tracing::warn!("environment variable {name} is none of ours and is ignored");
     }
-    in_runtime(serve(config))
+    in_runtime(serve(config, log_level))
 }
 
 /// Runs a server's life on threads of its own and turns its end into an exit code.
@@ -79,24 +80,10 @@ pub(super) fn in_runtime(life: impl Future<Output = Result<(), StartError>>) -> 
     }
 }
 
-/// The log goes to standard error; standard output has the one line that scripts wait for.
-pub(super) fn start_log(config: &Config) {
-    use std::io::IsTerminal as _;
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(config.log_level)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    // A second start in one process (tests) keeps the first log.
-    let _ = match config.log_format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
-}
-
-async fn serve(config: Config) -> Result<(), StartError> {
+async fn serve(config: Config, log_level: LogLevel) -> Result<(), StartError> {
     // Listened for before anything is started, so that no signal is lost.
     let mut stop = StopSignals::listen()?;
-    let mut server = Server::start(config).await?;
+    let mut server = Server::start(config, log_level).await?;
     tokio::select! {
         loaded = server.loaded() => {
             if let Err(error) = loaded {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::setting::{ByteSize, HttpUrl, LogFormat, Ratio, Setting};
+use crate::log::LogFilter;
 
 /// One row of the table.
 #[derive(Debug)]
@@ -124,8 +125,9 @@ keys! {
     drain_delay, "drain.delay": Duration = "0s";
     /// How long requests in flight may take to finish after that.
     drain_timeout, "drain.timeout": Duration = "30s";
-    /// Least severe messages that are logged.
-    log_level, "log.level": tracing::Level = "info";
+    /// Least severe messages that are logged: error, warn, info, debug, trace or off; levels of modules may follow, as in
+    /// `info,omendb::http=debug`. Changed while the server runs by `PUT /debug/log-level`.
+    log_level, "log.level": LogFilter = "info";
     /// How the log is written, on standard error.
     log_format, "log.format": LogFormat = "text";
 }

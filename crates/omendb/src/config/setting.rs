@@ -198,14 +198,6 @@ impl Setting for LogFormat {
     }
 }
 
-impl Setting for tracing::Level {
-    const KIND: &'static str = "error, warn, info, debug or trace";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| format!("expected {}", Self::KIND))
-    }
-}
-
 /// `"30s"` as `(30, "s")`.
 fn split_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

@@ -14,6 +14,7 @@ use omendb_metrics::Clock;
 
 use crate::client::Client;
 use crate::config::Config;
+use crate::log::LogLevel;
 use crate::server::{Server, StartError};
 use data::DemoData;
 use directory::TemporaryDirectory;
@@ -25,17 +26,19 @@ use traffic::Traffic;
 ///
 /// # Errors
 /// Why it could not start or load.
-pub async fn run(listen: Option<SocketAddr>, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+pub async fn run(
+    listen: Option<SocketAddr>,
+    log_level: LogLevel,
+    stop: impl Future<Output = ()>,
+) -> Result<(), StartError> {
     let data = DemoData::embedded().map_err(failed)?;
     let directory = TemporaryDirectory::create(&std::env::temp_dir()).map_err(failed)?;
     let config = Config {
         listen: listen.unwrap_or_else(usual_or_free),
         data_dir: directory.path().to_owned(),
-        // What matters is printed; the rest would run through the progress bar.
-        log_level: tracing::Level::WARN,
         ..Config::default()
     };
-    let mut server = Server::start(config).await?;
+    let mut server = Server::start(config, log_level).await?;
     let outcome = tokio::select! {
         outcome = serve(&mut server, data) => outcome.map(|never| match never {}),
         () = stop => Ok(()),

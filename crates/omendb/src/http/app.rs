@@ -9,6 +9,7 @@ use crate::auth::Auth;
 use crate::config::Config;
 use crate::http::router::Router;
 use crate::lifecycle::Lifecycle;
+use crate::log::LogLevel;
 use crate::pool::{ConnectionPool, Slots};
 use crate::telemetry::Telemetry;
 use crate::traces::Traces;
@@ -32,6 +33,8 @@ pub struct App {
     pub auth: Auth,
     /// Loading, ready, draining.
     pub lifecycle: Lifecycle,
+    /// How much is logged.
+    pub log_level: LogLevel,
     /// The web layer's metrics and the snapshot that joins them with the engine's.
     pub telemetry: Telemetry,
     /// The spans of sampled requests, on their way to a collector.

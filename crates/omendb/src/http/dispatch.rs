@@ -20,6 +20,7 @@ use crate::http::error::ApiError;
 use crate::http::identity::{Identity, REQUEST_ID};
 use crate::http::reply::Reply;
 use crate::http::router::Routed;
+use crate::log::scope::Scope;
 use crate::routes::{Access, Answer, BodyKind, ROUTES, Route};
 use crate::telemetry::requests::{EndpointLabel, RequestStats, Verb};
 use crate::traces::RequestSpan;
@@ -41,9 +42,13 @@ pub(crate) struct Answered {
 /// Serves one request.
 pub(crate) async fn dispatch(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>) -> Answered {
     let mut record = Record::begin(&app, request.method());
+    let scope = record.identify(request.headers());
+    scope.around(respond(app, peer, request, record)).await
+}
+
+/// Answers one request, and says in `record` what happened.
+async fn respond(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>, mut record: Record) -> Answered {
     let (head, incoming) = request.into_parts();
-    let identity = Identity::of(&head.headers, &app.telemetry.request_ids);
-    record.identify(identity, &head.headers);
     let expects_continue = head.headers.contains_key(header::EXPECT);
     let limits = BodyLimits {
         bytes: app.config.http_max_body.0,
@@ -75,7 +80,7 @@ pub(crate) async fn dispatch(app: Arc<App>, peer: SocketAddr, request: Request<I
     record.stats.response_bytes = reply.body.len() as u64;
     tracing::debug!(method = %call.method, path = call.uri.path(), status = record.stats.status, caller = &*call.caller.name);
     let mut response = reply.into_response();
-    response.headers_mut().insert(REQUEST_ID, identity.header());
+    response.headers_mut().insert(REQUEST_ID, record.identity.header());
     if let Some(value) = record.trace_parent() {
         response.headers_mut().insert(TRACE_PARENT, value);
     }
@@ -180,7 +185,7 @@ struct Record {
     app: Arc<App>,
     began: Timestamp,
     stats: RequestStats,
-    identity: Option<Identity>,
+    identity: Identity,
     /// When it is sampled.
     span: Option<Box<RequestSpan>>,
     /// The collection in its path, for the span.
@@ -206,26 +211,23 @@ impl Record {
             app: Arc::clone(app),
             began: app.clock.now(),
             stats,
-            identity: None,
+            identity: Identity::default(),
             span: None,
             collection: None,
         }
     }
 
     /// Gives it its names, and a span if it is sampled.
-    fn identify(&mut self, identity: Identity, headers: &HeaderMap) {
+    fn identify(&mut self, headers: &HeaderMap) -> Scope {
         let ids = &self.app.telemetry.request_ids;
-        let sampled = self
-            .app
-            .traces
-            .sample(identity.parent, headers, || ids.next_number());
-        let ours = sampled.as_ref().map(|span| span.context.trace);
-        let trace = ours.or(identity.parent.map(|parent| parent.trace));
-        self.stats.origin = trace
-            .and_then(|trace| Origin::trace(&trace.to_string()))
-            .or(identity.request);
-        self.identity = Some(identity);
-        self.span = sampled;
+        self.identity = Identity::of(headers, ids);
+        let Identity { request, parent } = self.identity;
+        self.span = self.app.traces.sample(parent, headers, || ids.next_number());
+        let sampled = self.span.as_ref().map(|span| span.context);
+        let trace = sampled.or(parent).map(|context| context.trace);
+        let origin = trace.and_then(|trace| Origin::trace(&trace.to_string()));
+        self.stats.origin = origin.or(request);
+        Scope { request, trace }
     }
 
     /// What a sampled request's answer says of its span.
@@ -242,7 +244,7 @@ impl Drop for Record {
         self.app.telemetry.record_request(&self.stats);
         if let Some(span) = self.span.take() {
             let names = RequestNames {
-                request_id: self.identity.as_ref().map_or("unknown", Identity::request_id),
+                request_id: self.identity.request_id(),
                 collection: self.collection.as_deref(),
             };
             let spans = spans::of_request(*span, &self.stats, names, self.app.clock.wall());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{StatusCode, header};
 use omendb_engine::{Error, ErrorKind};
+use omendb_metrics::redacted;
 use serde_json::json;
 
 use crate::http::reply::Reply;
@@ -123,9 +124,10 @@ impl ApiError {
         self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
     }
 
-    /// `{"status":{"error":"..."},"time":seconds}`.
+    /// `{"status":{"error":"..."},"time":seconds}`. A value that looks like a secret is not told again: answers are
+    /// logged by proxies and clients.
     pub(crate) fn into_reply(self, elapsed: Duration) -> Reply {
-        let body = json!({"status": {"error": self.message}, "time": elapsed.as_secs_f64()});
+        let body = json!({"status": {"error": redacted(&self.message)}, "time": elapsed.as_secs_f64()});
         Reply {
             headers: self.headers,
             ..Reply::json_bytes(body.to_string()).with_status(self.status)

@@ -44,7 +44,7 @@ impl RequestIds {
 }
 
 /// What a request is called.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Identity {
     /// Its name, which its answer carries.
     pub(crate) request: Option<Origin>,

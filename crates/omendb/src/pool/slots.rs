@@ -12,6 +12,7 @@ use std::time::Duration;
 use omendb_metrics::{Clock, Timestamp};
 use tokio::sync::oneshot;
 
+use crate::log::scope::Scope;
 use crate::pool::Rejected;
 use crate::pool::turnstile::{Entered, Ticket, Turnstile};
 use crate::telemetry::web::{PoolMetrics, RejectReason};
@@ -103,7 +104,9 @@ impl<W: 'static> Slots<W> {
         work: impl FnOnce(&mut W) -> T + Send + 'static,
     ) -> Result<T, Rejected> {
         let (sender, mut receiver) = oneshot::channel();
+        let scope = Scope::current();
         let run = Box::new(move |worker: &mut W, leave: &mut dyn FnMut()| {
+            let _entered = scope.enter();
             let result = work(worker);
             leave();
             // The caller may have gone away; then nobody wants the result.

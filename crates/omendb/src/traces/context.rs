@@ -5,6 +5,7 @@ use std::fmt;
 
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
+use omendb_metrics::looks_secret;
 
 /// The header that names a trace, in both directions.
 pub(crate) const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -90,7 +91,7 @@ pub(crate) fn trace_state(headers: &HeaderMap) -> String {
         .map(|line| line.to_str())
         .collect();
     let state = lines.map(|lines| lines.join(",")).unwrap_or_default();
-    if state.len() > LONGEST_STATE {
+    if state.len() > LONGEST_STATE || looks_secret(&state) {
         String::new()
     } else {
         state
@@ -148,5 +149,6 @@ mod tests {
         check(&["a=1", "b=2"], "a=1,b=2");
         check(&[&"a".repeat(512)], &"a".repeat(512));
         check(&[&"a".repeat(513)], "");
+        check(&["k=ghp_16C7e42F292c6912E7710c838347Ae178B4a"], "");
     }
 }

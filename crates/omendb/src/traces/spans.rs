@@ -1,5 +1,6 @@
 //! What a request's spans say, in the names of OpenTelemetry's semantic conventions for HTTP servers.
 
+use omendb_metrics::redacted;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
@@ -46,7 +47,7 @@ pub(crate) fn of_request(
         number("http.response.body.size", response_bytes),
         text("omendb.request_id", request_id),
     ];
-    attributes.extend(collection.map(|name| text("omendb.collection", name)));
+    attributes.extend(collection.map(|name| text("omendb.collection", redacted(name))));
     vec![Span {
         trace_id: span.context.trace.0.to_be_bytes().to_vec(),
         span_id: span.context.span.0.to_be_bytes().to_vec(),

@@ -35,6 +35,7 @@ mod formulas; // queries that read more than vectors: formulas, lookups, facets,
 mod groups; // hits in groups, with what other collections know of the groups
 mod kubernetes; // the manifests of deploy/ are valid, fit together, and their credentials do what they say
 mod lifecycle; // readiness, health, draining, and what is refused at start
+mod logs; // lines name their request, show no secrets, and their level is changed live
 mod movement; // each operation moves exactly the figures it is about
 mod orders; // points in order of a payload key, and points drawn by chance
 mod queries; // queries by examples, by fusion and in batches find what their formulas say
