@@ -148,7 +148,10 @@ fn known_key(text: &str, token: &Range<usize>) -> Option<Range<usize>> {
         let fits = |(beginning, kind): &(&str, Tail)| {
             rest.starts_with(beginning) && kind.fits(&tail[at + beginning.len()..])
         };
-        BEGINNINGS.iter().any(|known| fits(known)).then_some(at..token.end)
+        BEGINNINGS
+            .iter()
+            .any(|known| fits(known))
+            .then_some(at..token.end)
     })
 }
 
@@ -261,8 +264,12 @@ impl Classes {
             };
             let is_new = usize::from(class != last);
             match class {
-                Class::Lower => (classes.lower, classes.lower_runs) = (classes.lower + 1, classes.lower_runs + is_new),
-                Class::Upper => (classes.upper, classes.upper_runs) = (classes.upper + 1, classes.upper_runs + is_new),
+                Class::Lower => {
+                    (classes.lower, classes.lower_runs) = (classes.lower + 1, classes.lower_runs + is_new)
+                }
+                Class::Upper => {
+                    (classes.upper, classes.upper_runs) = (classes.upper + 1, classes.upper_runs + is_new)
+                }
                 Class::Digit => classes.digits += 1,
                 Class::Sign => classes.signs += 1,
             }
@@ -320,12 +327,15 @@ mod tests {
             "collection \"ghp_16C7e42F292c6912E7710c838347Ae178B4a\" does not exist",
             "collection \"_redacted\" does not exist",
         );
-        check("/collections/AKIAIOSFODNN7EXAMPLE/points", "/collections/_redacted");
         check(
-            "a eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc, b",
-            "a _redacted, b",
+            "/collections/AKIAIOSFODNN7EXAMPLE/points",
+            "/collections/_redacted",
         );
-        check("v1:Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MEFCQ0RFRkdISUpLTE1OT1A", "v1:_redacted");
+        check("a eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc, b", "a _redacted, b");
+        check(
+            "v1:Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MEFCQ0RFRkdISUpLTE1OT1A",
+            "v1:_redacted",
+        );
         check("mail ada.l+x@example.co.uk, now", "mail _redacted, now");
         check("ada@example.com.", "_redacted.");
         check("key: -----BEGIN PRIVATE KEY-----\nabc", "key: _redacted");
@@ -420,7 +430,10 @@ mod tests {
                 !shown.starts_with("field \"_redacted") || shown.contains(&secret[secret.len() / 2..])
             });
             let missed = missed.count();
-            assert!(missed <= *allowed, "{missed} of 5000 {beginning}.. with {length} behind");
+            assert!(
+                missed <= *allowed,
+                "{missed} of 5000 {beginning}.. with {length} behind"
+            );
         }
     }
 

@@ -127,6 +127,9 @@ fn web_health(app: &App) -> WebHealth {
     if let Some(problem) = app.auth.problem() {
         degraded.push(format!("the newest credentials are not in force: {problem}"));
     }
+    if let Some(problem) = app.audit.problem() {
+        degraded.push(format!("the audit log cannot be written: {problem}"));
+    }
     let (_, waiting) = app.slots.occupancy();
     if waiting > app.config.slots_queue / 2 {
         degraded.push(format!("{waiting} operations wait for an execution slot"));

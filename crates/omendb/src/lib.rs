@@ -1,6 +1,7 @@
 //! The OmenDB server: HTTP, JSON, authentication, admission, configuration and telemetry around the engine.
 
 pub mod api;
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod client;

@@ -8,6 +8,10 @@ use std::sync::Arc;
 use hyper::Method;
 
 use crate::api;
+use crate::audit::Action::{
+    self, AliasesChanged, CollectionChanged, CollectionCreated, CollectionDeleted, LogLevelChanged, Login,
+    Logout, TokenCreated, TokenRevoked,
+};
 use crate::auth;
 use crate::auth::Permission::{self, Admin, DataRead, DataWrite, MetricsRead};
 use crate::http::app::App;
@@ -52,11 +56,19 @@ pub struct Route {
     pub access: Access,
     /// What it does with a body.
     pub body: BodyKind,
+    /// What the audit log calls it, if it is written down.
+    pub audited: Option<Action>,
     /// What serves it.
     pub handler: Handler,
 }
 
 impl Route {
+    /// The same route, written down in the audit log as `action`.
+    const fn audited(mut self, action: Action) -> Self {
+        self.audited = Some(action);
+        self
+    }
+
     /// The `endpoint` label: the template with `:name` for parameters.
     pub fn endpoint(&self) -> String {
         self.path.replace('{', ":").replace('}', "")
@@ -74,6 +86,7 @@ const fn get(path: &'static str, access: Access, handler: Handler) -> Route {
         path,
         access,
         body: BodyKind::Unused,
+        audited: None,
         handler,
     }
 }
@@ -84,6 +97,7 @@ const fn post(path: &'static str, access: Access, handler: Handler) -> Route {
         path,
         access,
         body: BodyKind::Json,
+        audited: None,
         handler,
     }
 }
@@ -94,6 +108,7 @@ const fn put(path: &'static str, access: Access, handler: Handler) -> Route {
         path,
         access,
         body: BodyKind::Json,
+        audited: None,
         handler,
     }
 }
@@ -104,6 +119,7 @@ const fn patch(path: &'static str, access: Access, handler: Handler) -> Route {
         path,
         access,
         body: BodyKind::Json,
+        audited: None,
         handler,
     }
 }
@@ -114,6 +130,7 @@ const fn delete(path: &'static str, access: Access, handler: Handler) -> Route {
         path,
         access,
         body: BodyKind::Unused,
+        audited: None,
         handler,
     }
 }
@@ -146,21 +163,30 @@ pub const ROUTES: &[Route] = &[
     }),
     post("/auth/login", PUBLIC, |app, call| {
         Box::pin(auth::api::login(app, call))
-    }),
+    })
+    .audited(Login),
     post("/auth/logout", OWN, |app, call| {
         Box::pin(auth::api::logout(app, call))
-    }),
+    })
+    .audited(Logout),
     get("/auth/tokens", ADMIN, |app, call| {
         Box::pin(auth::api::list_tokens(app, call))
     }),
     post("/auth/tokens", ADMIN, |app, call| {
         Box::pin(auth::api::create_token(app, call))
-    }),
+    })
+    .audited(TokenCreated),
     delete("/auth/tokens/{token}", ADMIN, |app, call| {
         Box::pin(auth::api::revoke_token(app, call))
+    })
+    .audited(TokenRevoked),
+    get("/debug/log-level", ADMIN, |app, call| {
+        Box::pin(log::api::show(app, call))
     }),
-    get("/debug/log-level", ADMIN, |app, call| Box::pin(log::api::show(app, call))),
-    put("/debug/log-level", ADMIN, |app, call| Box::pin(log::api::change(app, call))),
+    put("/debug/log-level", ADMIN, |app, call| {
+        Box::pin(log::api::change(app, call))
+    })
+    .audited(LogLevelChanged),
     post("/query", READ, |app, call| {
         Box::pin(api::native::query(app, call))
     }),
@@ -169,16 +195,19 @@ pub const ROUTES: &[Route] = &[
     }),
     put("/collections/{collection}", WRITE, |app, call| {
         Box::pin(api::collections::create(app, call))
-    }),
+    })
+    .audited(CollectionCreated),
     get("/collections/{collection}", READ, |app, call| {
         Box::pin(api::collections::get(app, call))
     }),
     patch("/collections/{collection}", WRITE, |app, call| {
         Box::pin(api::change::change(app, call))
-    }),
+    })
+    .audited(CollectionChanged),
     delete("/collections/{collection}", WRITE, |app, call| {
         Box::pin(api::collections::delete(app, call))
-    }),
+    })
+    .audited(CollectionDeleted),
     get("/collections/{collection}/exists", READ, |app, call| {
         Box::pin(api::collections::exists(app, call))
     }),
@@ -187,7 +216,8 @@ pub const ROUTES: &[Route] = &[
     }),
     post("/collections/aliases", WRITE, |app, call| {
         Box::pin(api::aliases::change(app, call))
-    }),
+    })
+    .audited(AliasesChanged),
     get("/collections/{collection}/aliases", READ, |app, call| {
         Box::pin(api::aliases::of_collection(app, call))
     }),

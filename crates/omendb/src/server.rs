@@ -10,6 +10,7 @@ use omendb_metrics::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::audit::{Action, Audit};
 use crate::auth::{Auth, CredentialFiles, LoginOptions};
 use crate::config::{Config, ConfigError};
 use crate::http::app::App;
@@ -87,6 +88,7 @@ impl Server {
             clock.clone(),
             PoolMetrics::new(Arc::clone(&web), Pool::Http),
         ));
+        let audit = Audit::new(&config, clock.clone(), Arc::clone(&web));
         let traces = Traces::start(&config, &clock, Arc::clone(&web))
             .map_err(|error| StartError::System(format!("starting the trace exporter: {error}")))?;
         let telemetry = Telemetry::new(
@@ -114,10 +116,13 @@ impl Server {
             router,
             auth,
             lifecycle,
+            audit,
             log_level,
             telemetry,
             traces,
         });
+        app.audit
+            .note(Action::ServerStarted, "server", Some(&address.to_string()));
         Ok(Self {
             address,
             accepting: tokio::spawn(listener::accept(Arc::clone(&app), listener)),
@@ -156,6 +161,8 @@ impl Server {
             app.slots.close();
             app.traces.flush(app.config.traces_timeout);
             app.engine.close();
+            app.audit.note(Action::ServerStopped, "server", None);
+            app.audit.sync();
         });
         if let Err(error) = closing.await {
             tracing::error!(%error, "closing the engine failed");
@@ -264,7 +271,12 @@ async fn keep_house(app: Arc<App>) {
         app.telemetry.turn_windows();
         let app = Arc::clone(&app);
         // Files are read where waiting for a disk stops no connection.
-        if let Err(error) = tokio::task::spawn_blocking(move || app.auth.reload_if_changed()).await {
+        if let Err(error) = tokio::task::spawn_blocking(move || {
+            app.auth.reload_if_changed();
+            app.audit.sync();
+        })
+        .await
+        {
             tracing::error!(%error, "watching credentials failed");
         }
     }

@@ -124,6 +124,7 @@ pub async fn change(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
     let started = app.clock.now();
     check_collection_params(call)?;
     let body = call.read_body().await?;
+    call.subject = Some(String::from_utf8_lossy(&body).into_owned());
     let (engine, caller) = (Arc::clone(&app.engine), call.caller.clone());
     outside_slots(move || {
         let ChangesBody { actions } = parse::body(&body)?;

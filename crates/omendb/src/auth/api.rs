@@ -29,10 +29,13 @@ struct LoginRequest {
 /// 401, 429 and 503 as in [`crate::auth::Auth::login`]; 400 and 422 for the body.
 pub async fn login(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     let request: LoginRequest = call.read_json().await?;
+    call.subject = Some(request.user.clone());
     let session = app
         .auth
         .login(&request.user, &request.password, call.peer.ip())
         .await?;
+    call.caller.name = Arc::from(request.user);
+    call.subject = None;
     Reply::json(&json!({
         "token": session.token,
         "expires": session.expires,
@@ -104,6 +107,7 @@ struct CreateTokenRequest {
 /// 422 for a name, permission or expiry that cannot be, 409 for a name that is taken.
 pub async fn create_token(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     let request: CreateTokenRequest = call.read_json().await?;
+    call.subject = Some(request.name.clone());
     let secret = new_token().map_err(|error| ApiError::internal(format!("no randomness: {error}")))?;
     let now = app.auth.now();
     let expires = match &request.expires {

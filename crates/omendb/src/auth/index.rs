@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::auth::credentials::{Credentials, TokenRecord, UserRecord};
 use crate::auth::permission::Grant;
@@ -22,6 +23,7 @@ struct Token {
     grant: Arc<Grant>,
     expires: Option<UnixTime>,
     is_revoked: bool,
+    was_used: AtomicBool,
 }
 
 /// Someone who may log in.
@@ -42,6 +44,8 @@ pub(crate) enum TokenState {
         name: Arc<str>,
         /// What it permits.
         grant: Arc<Grant>,
+        /// Whether nobody has asked for it before.
+        is_first_use: bool,
     },
     /// Too old.
     Expired,
@@ -78,6 +82,7 @@ impl Index {
             grant,
             expires: None,
             is_revoked: false,
+            was_used: AtomicBool::new(false),
         };
         self.tokens.entry(hash.prefix()).or_default().push(token);
     }
@@ -101,7 +106,20 @@ impl Index {
             Some(token) => TokenState::Valid {
                 name: Arc::clone(&token.name),
                 grant: Arc::clone(&token.grant),
+                // Read first: a store by every request would take the line from all other processors.
+                is_first_use: !token.was_used.load(Relaxed) && !token.was_used.swap(true, Relaxed),
             },
+        }
+    }
+
+    /// Marks the tokens as used that were used in `older`.
+    pub(crate) fn remember_uses(&mut self, older: &Self) {
+        for token in self.tokens.values_mut().flatten() {
+            let candidates = older.tokens.get(&token.hash.prefix()).into_iter().flatten();
+            let was_used = candidates
+                .filter(|other| other.hash.is_same(&token.hash))
+                .any(|other| other.was_used.load(Relaxed));
+            *token.was_used.get_mut() = was_used;
         }
     }
 
@@ -118,6 +136,7 @@ impl Index {
             grant: Arc::new(grant),
             expires: record.expires,
             is_revoked: record.revoked.is_some(),
+            was_used: AtomicBool::new(false),
         };
         self.tokens.entry(record.hash.prefix()).or_default().push(token);
         Ok(())
@@ -175,5 +194,31 @@ mod tests {
         check("revoked", 5, "Revoked");
         check("revoked", 500, "Revoked");
         check("guess", 5, "Unknown");
+    }
+
+    #[test]
+    fn a_token_is_used_for_the_first_time_once() {
+        let record = TokenRecord {
+            name: "t".to_owned(),
+            hash: SecretHash::of("t"),
+            permissions: vec![Permission::DataRead],
+            collections: Vec::new(),
+            created: None,
+            expires: None,
+            revoked: None,
+        };
+        let mut credentials = Credentials::default();
+        credentials.tokens = vec![record];
+        let is_first_use = |index: &Index| match index.token(SecretHash::of("t"), UnixTime(1)) {
+            TokenState::Valid { is_first_use, .. } => is_first_use,
+            TokenState::Expired | TokenState::Revoked | TokenState::Unknown => {
+                panic!("the token is in force")
+            }
+        };
+        let index = Index::new(&[&credentials]).unwrap();
+        assert_eq!([is_first_use(&index), is_first_use(&index)], [true, false]);
+        let mut newer = Index::new(&[&credentials]).unwrap();
+        newer.remember_uses(&index);
+        assert!(!is_first_use(&newer));
     }
 }

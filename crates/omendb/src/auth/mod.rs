@@ -10,7 +10,7 @@ pub mod password;
 mod permission;
 mod secret;
 mod sessions;
-mod throttle;
+pub(crate) mod throttle;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -117,7 +117,8 @@ impl Auth {
             (Ok(()), Err(reason)) => Some(reason.clone()),
             (Ok(()), Ok(_)) => None,
         };
-        if let Ok(index) = index {
+        if let Ok(mut index) = index {
+            index.remember_uses(&self.index());
             if !index.is_empty() && self.is_open.swap(false, Ordering::AcqRel) {
                 tracing::info!("the first credential was created: every request now needs one");
             }
@@ -130,32 +131,23 @@ impl Auth {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
-    /// Decides who asks and whether they may call a route, from the head of the request alone.
+    /// Decides who asks, from the head of the request alone. What they may do is [`Caller::check_access`]'s to say.
     ///
     /// # Errors
-    /// 401 without a credential or with one that is not in force, 403 with one that does not permit `access`.
-    pub fn authorize(&self, headers: &HeaderMap, access: Access) -> Result<Caller, ApiError> {
+    /// 401 without a credential where `access` needs one, or with one that is not in force.
+    pub fn identify(&self, headers: &HeaderMap, access: Access) -> Result<Caller, ApiError> {
         if self.is_open() {
             return Ok(Caller::anonymous(Grant::everything()));
         }
-        let caller = match (self.authenticate(headers), access) {
-            (Ok(Some(caller)), _) => caller,
-            (Ok(None) | Err(_), Access::Public) => return Ok(Caller::anonymous(Grant::default())),
+        match (self.authenticate(headers), access) {
+            (Ok(Some(caller)), _) => Ok(caller),
+            (Ok(None) | Err(_), Access::Public) => Ok(Caller::anonymous(Grant::default())),
             (Ok(None), Access::Own | Access::Needs(_)) => {
                 self.metrics.validations.increment(Validation::Missing);
                 let how = "send \"Authorization: Bearer TOKEN\" or \"api-key: TOKEN\"";
-                return Err(ApiError::unauthorized(format!("no credential: {how}")));
+                Err(ApiError::unauthorized(format!("no credential: {how}")))
             }
-            (Err(error), Access::Own | Access::Needs(_)) => return Err(error),
-        };
-        match access {
-            Access::Needs(permission) if !caller.grant.permits(permission) => {
-                let name = &caller.name;
-                Err(ApiError::forbidden(format!(
-                    "credential \"{name}\" lacks permission \"{permission}\""
-                )))
-            }
-            Access::Public | Access::Own | Access::Needs(_) => Ok(caller),
+            (Err(error), Access::Own | Access::Needs(_)) => Err(error),
         }
     }
 
@@ -172,22 +164,31 @@ impl Auth {
         };
         let now = self.now();
         let index = Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner));
-        let (name, grant, session) = match self.sessions.state(presented, now) {
+        let (name, grant, session, is_first_use) = match self.sessions.state(presented, now) {
             SessionState::Valid(user) => match index.user(&user) {
-                Some(found) => (user, Arc::clone(&found.grant), Some(presented)),
+                Some(found) => (user, Arc::clone(&found.grant), Some(presented), false),
                 None => return refused(Validation::Revoked, "the session's user does not exist any more"),
             },
             SessionState::Expired => return refused(Validation::Expired, "the session has expired"),
             SessionState::Ended => return refused(Validation::Revoked, "the session was logged out"),
             SessionState::Unknown => match index.token(presented, now) {
-                TokenState::Valid { name, grant } => (name, grant, None),
+                TokenState::Valid {
+                    name,
+                    grant,
+                    is_first_use,
+                } => (name, grant, None, is_first_use),
                 TokenState::Expired => return refused(Validation::Expired, "the token has expired"),
                 TokenState::Revoked => return refused(Validation::Revoked, "the token was revoked"),
                 TokenState::Unknown => return refused(Validation::Invalid, "the token is not valid"),
             },
         };
         self.metrics.validations.increment(Validation::Valid);
-        Ok(Some(Caller { name, grant, session }))
+        Ok(Some(Caller {
+            name,
+            grant,
+            session,
+            is_first_use,
+        }))
     }
 
     fn index(&self) -> Arc<Index> {
@@ -295,8 +296,10 @@ mod tests {
     fn status(auth: &Auth, secret: &str, permission: Permission) -> u16 {
         let mut headers = HeaderMap::new();
         headers.insert("api-key", HeaderValue::from_str(secret).expect("a header value"));
-        match auth.authorize(&headers, Access::Needs(permission)) {
-            Ok(_) => 200,
+        let access = Access::Needs(permission);
+        let caller = auth.identify(&headers, access);
+        match caller.and_then(|caller| caller.check_access(access)) {
+            Ok(()) => 200,
             Err(error) => error.status().as_u16(),
         }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::secret::SecretHash;
 use crate::http::error::ApiError;
+use crate::routes::Access;
 
 /// One thing a credential may do. `admin` includes the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -123,6 +124,8 @@ pub struct Caller {
     pub grant: Arc<Grant>,
     /// The hash of the session token presented, if it was one.
     pub(crate) session: Option<SecretHash>,
+    /// Whether the token has not been used before since the server started.
+    pub(crate) is_first_use: bool,
 }
 
 impl Caller {
@@ -131,6 +134,23 @@ impl Caller {
             name: Arc::from("anonymous"),
             grant: Arc::new(grant),
             session: None,
+            is_first_use: false,
+        }
+    }
+
+    /// Checks that the credential permits `access`.
+    ///
+    /// # Errors
+    /// 403 naming the credential and the permission it lacks.
+    pub(crate) fn check_access(&self, access: Access) -> Result<(), ApiError> {
+        match access {
+            Access::Needs(permission) if !self.grant.permits(permission) => {
+                let name = &self.name;
+                Err(ApiError::forbidden(format!(
+                    "credential \"{name}\" lacks permission \"{permission}\""
+                )))
+            }
+            Access::Public | Access::Own | Access::Needs(_) => Ok(()),
         }
     }
 

@@ -1,10 +1,12 @@
 //! `omendb token` and `omendb user`: credentials, with the server stopped or running.
 
 use std::io::{BufRead as _, IsTerminal as _};
+use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use omendb_metrics::Clock;
 
+use crate::audit::{Action, Audit};
 use crate::auth::credentials::{self, CredentialError, Credentials, TokenRecord, UserRecord};
 use crate::auth::{Permission, SecretHash, new_token, password};
 use crate::cli::{FAILED, OK, USAGE, complain, configuration, say};
@@ -167,6 +169,16 @@ fn now() -> UnixTime {
     UnixTime::from_nanoseconds(Clock::system().wall())
 }
 
+/// Writes down what was done to the credential `name`. It is done, so a log that cannot be written is only complained of.
+fn write_down(config: &Config, action: Action, name: &str) {
+    let audit = Audit::new(config, Clock::system(), Arc::default());
+    audit.note(action, "command line", Some(name));
+    audit.sync();
+    if let Some(problem) = audit.problem() {
+        complain(format_args!("the audit log cannot be written: {problem}"));
+    }
+}
+
 fn create_token(matches: &ArgMatches) -> Result<(), Failure> {
     let config = place(matches)?;
     let secret = new_token().map_err(|error| Failure::Failed(format!("no randomness: {error}")))?;
@@ -187,7 +199,9 @@ fn create_token(matches: &ArgMatches) -> Result<(), Failure> {
         expires,
         revoked: None,
     };
+    let name = record.name.clone();
     credentials::update(&config.data_dir, |credentials| credentials.add_token(record))?;
+    write_down(&config, Action::TokenCreated, &name);
     say(secret);
     Ok(())
 }
@@ -198,6 +212,7 @@ fn revoke_token(matches: &ArgMatches) -> Result<(), Failure> {
     credentials::update(&config.data_dir, |credentials| {
         credentials.revoke_token(&name, now())
     })?;
+    write_down(&config, Action::TokenRevoked, &name);
     say(format_args!("token \"{name}\" is revoked"));
     Ok(())
 }
@@ -248,6 +263,7 @@ fn add_user(matches: &ArgMatches) -> Result<(), Failure> {
     };
     let added = record.name.clone();
     credentials::update(&config.data_dir, |credentials| credentials.add_user(record))?;
+    write_down(&config, Action::UserAdded, &added);
     say(format_args!("user \"{added}\" may log in with POST /auth/login"));
     Ok(())
 }

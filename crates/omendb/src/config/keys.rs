@@ -88,6 +88,10 @@ keys! {
     auth_login_concurrency, "auth.login_concurrency": usize = "2";
     /// Logins a minute for one user name and for one client address.
     auth_login_rate, "auth.login_rate": usize = "10";
+    /// File that administrative and authentication events are appended to; `audit.log` in the data directory when empty.
+    audit_path, "audit.path": Option<PathBuf> = "";
+    /// Longest file of the audit log; four older ones are kept beside it.
+    audit_max_bytes, "audit.max_bytes": ByteSize = "16MiB";
     /// Client connections served at the same time (pool "http").
     http_max_connections, "http.max_connections": usize = "1024";
     /// Accepted connections that may wait for one of them to end; more are refused with 503.

@@ -7,6 +7,8 @@ mod setting;
 use std::fmt;
 use std::path::Path;
 
+use omendb_metrics::redacted;
+
 pub use keys::{Config, KEYS, Key};
 pub use markdown::markdown;
 pub use setting::{ByteSize, HttpUrl, LogFormat, Ratio, Setting};
@@ -48,6 +50,7 @@ impl fmt::Display for ConfigError {
             origin,
             reason,
         } = self;
+        let (value, reason) = (redacted(value), redacted(reason));
         write!(formatter, "{key} = \"{value}\" ({origin}): {reason}")
     }
 }
@@ -148,6 +151,16 @@ impl Config {
                 let expected = format!("expected {} to {}", bounds.start(), bounds.end());
                 return Err(ConfigError::new(name, value.to_string(), "checked", expected));
             }
+        }
+        const SHORTEST_AUDIT: u64 = 4096;
+        if self.audit_max_bytes.0 < SHORTEST_AUDIT {
+            let expected = format!("expected at least {SHORTEST_AUDIT} bytes");
+            return Err(ConfigError::new(
+                "audit.max_bytes",
+                self.audit_max_bytes.to_string(),
+                "checked",
+                expected,
+            ));
         }
         let times = [
             ("auth.session_ttl", self.auth_session_ttl),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use omendb_engine::{Engine, Worker};
 use omendb_metrics::Clock;
 
+use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::http::router::Router;
@@ -33,6 +34,8 @@ pub struct App {
     pub auth: Auth,
     /// Loading, ready, draining.
     pub lifecycle: Lifecycle,
+    /// Who did what that an auditor asks about.
+    pub audit: Audit,
     /// How much is logged.
     pub log_level: LogLevel,
     /// The web layer's metrics and the snapshot that joins them with the engine's.

@@ -32,6 +32,8 @@ pub struct Call {
     pub origin: Option<Origin>,
     /// The other end of the connection.
     pub peer: SocketAddr,
+    /// What the request is about, for the audit log, where its path does not say so.
+    pub subject: Option<String>,
     /// The request body; read at most once.
     pub body: RequestBody,
 }

@@ -1,7 +1,7 @@
 //! One request from its head to its answer: route, authorise, hand to its handler, and record what happened.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
@@ -12,6 +12,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use omendb_metrics::{Origin, Timestamp};
 
+use crate::audit::{Action, Entry};
 use crate::auth::{Caller, Grant, loopback};
 use crate::http::app::App;
 use crate::http::body::{BodyLimits, RequestBody, ResponseBody};
@@ -41,13 +42,18 @@ pub(crate) struct Answered {
 
 /// Serves one request.
 pub(crate) async fn dispatch(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>) -> Answered {
-    let mut record = Record::begin(&app, request.method());
+    let mut record = Record::begin(&app, request.method(), peer.ip());
     let scope = record.identify(request.headers());
     scope.around(respond(app, peer, request, record)).await
 }
 
 /// Answers one request, and says in `record` what happened.
-async fn respond(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>, mut record: Record) -> Answered {
+async fn respond(
+    app: Arc<App>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+    mut record: Record,
+) -> Answered {
     let (head, incoming) = request.into_parts();
     let expects_continue = head.headers.contains_key(header::EXPECT);
     let limits = BodyLimits {
@@ -62,9 +68,10 @@ async fn respond(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>, mu
         caller: Caller::anonymous(Grant::default()),
         origin: record.stats.origin,
         peer,
+        subject: None,
         body: RequestBody::new(incoming, limits),
     };
-    let result = answer(&app, &mut call, &mut record.stats).await;
+    let result = answer(&app, &mut call, &mut record).await;
     let reply = result.unwrap_or_else(|error| {
         if let Some(detail) = error.detail() {
             tracing::error!(method = %call.method, path = call.uri.path(), status = error.status().as_u16(), detail);
@@ -80,7 +87,9 @@ async fn respond(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>, mu
     record.stats.response_bytes = reply.body.len() as u64;
     tracing::debug!(method = %call.method, path = call.uri.path(), status = record.stats.status, caller = &*call.caller.name);
     let mut response = reply.into_response();
-    response.headers_mut().insert(REQUEST_ID, record.identity.header());
+    response
+        .headers_mut()
+        .insert(REQUEST_ID, record.identity.header());
     if let Some(value) = record.trace_parent() {
         response.headers_mut().insert(TRACE_PARENT, value);
     }
@@ -97,10 +106,10 @@ async fn respond(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>, mu
 }
 
 /// Everything that can be decided from the head is decided before the handler may read the body.
-async fn answer(app: &Arc<App>, call: &mut Call, stats: &mut RequestStats) -> Result<Reply, ApiError> {
+async fn answer(app: &Arc<App>, call: &mut Call, record: &mut Record) -> Result<Reply, ApiError> {
     let routed = app.router.route(&call.method, call.uri.path())?;
     if let Routed::Found(index, _) | Routed::WrongMethod(index, _) = &routed {
-        stats.endpoint = EndpointLabel::of_route(*index);
+        record.stats.endpoint = EndpointLabel::of_route(*index);
     }
     if app.auth.is_open() {
         loopback::check(&call.uri, &call.headers)?;
@@ -113,19 +122,39 @@ async fn answer(app: &Arc<App>, call: &mut Call, stats: &mut RequestStats) -> Re
         Routed::WrongMethod(_, allow) => return Err(method_not_allowed(&call.method, &allow)),
         Routed::Unmatched => return Err(ApiError::not_found(format!("no such path: {}", call.uri.path()))),
     };
-    let result = serve(app, call, route).await;
+    let result = serve(app, call, route, record).await;
     if let (Err(error), Access::Needs(permission)) = (&result, route.access)
         && error.status() == StatusCode::FORBIDDEN
     {
         // Whatever was not permitted: the route, or the collection that a handler found in the body.
         app.telemetry.web.authorization_failures.increment(permission);
+        record.audit(Action::AccessDenied, call, Some(error.message()));
     }
     result
 }
 
 /// Authorises the caller of `route`, then lets the route's handler answer.
-async fn serve(app: &Arc<App>, call: &mut Call, route: &Route) -> Result<Reply, ApiError> {
-    call.caller = app.auth.authorize(&call.headers, route.access)?;
+async fn serve(
+    app: &Arc<App>,
+    call: &mut Call,
+    route: &Route,
+    record: &mut Record,
+) -> Result<Reply, ApiError> {
+    match app.auth.identify(&call.headers, route.access) {
+        Ok(caller) => call.caller = caller,
+        Err(error) => {
+            if has_credential(&call.headers) {
+                record.audit(Action::TokenRefused, call, Some(error.message()));
+            }
+            return Err(error);
+        }
+    }
+    if call.caller.is_first_use {
+        let first_use = Entry::new(Action::TokenFirstUsed, Arc::clone(&call.caller.name));
+        let request = (record.identity.request_id(), record.peer);
+        app.audit.record(&first_use, request, StatusCode::OK.as_u16());
+    }
+    call.caller.check_access(route.access)?;
     if let Some(name) = call.params.get("collection") {
         match app.engine.alias_target(name).filter(|_| !route.takes_no_alias()) {
             None => call.caller.check_collection(name)?,
@@ -140,7 +169,19 @@ async fn serve(app: &Arc<App>, call: &mut Call, route: &Route) -> Result<Reply, 
         check_content_type(&call.headers)?;
         call.body.check_announced()?;
     }
-    guarded((route.handler)(app, call)).await
+    let Some(action) = route.audited else {
+        return guarded((route.handler)(app, call)).await;
+    };
+    // Before the handler too: a client that goes away while it works ends this future, not what it has begun.
+    record.audit(action, call, None);
+    let result = guarded((route.handler)(app, call)).await;
+    record.audit(action, call, result.as_ref().err().map(ApiError::message));
+    result
+}
+
+/// Whether somebody has tried a credential, rather than none.
+fn has_credential(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::AUTHORIZATION) || headers.contains_key("api-key")
 }
 
 /// A panic in a handler costs its own request an answer of 500, not its connection.
@@ -190,13 +231,17 @@ struct Record {
     span: Option<Box<RequestSpan>>,
     /// The collection in its path, for the span.
     collection: Option<String>,
+    /// The other end of the connection, for the audit log.
+    peer: IpAddr,
+    /// What is written down of it.
+    audited: Option<Box<Entry>>,
 }
 
 /// The status recorded for a request whose client went away first.
 const CLIENT_CLOSED: u16 = 499;
 
 impl Record {
-    fn begin(app: &Arc<App>, method: &Method) -> Self {
+    fn begin(app: &Arc<App>, method: &Method, peer: IpAddr) -> Self {
         app.telemetry.web.requests_in_flight.add(1);
         let stats = RequestStats {
             verb: Verb::of(method),
@@ -214,6 +259,8 @@ impl Record {
             identity: Identity::default(),
             span: None,
             collection: None,
+            peer,
+            audited: None,
         }
     }
 
@@ -230,6 +277,16 @@ impl Record {
         Scope { request, trace }
     }
 
+    /// Has the request written down when it is over, instead of what was to be written before.
+    fn audit(&mut self, action: Action, call: &Call, detail: Option<&str>) {
+        let in_path = call.params.get("collection").or_else(|| call.params.get("token"));
+        self.audited = Some(Box::new(Entry {
+            target: call.subject.clone().or_else(|| in_path.map(str::to_owned)),
+            detail: detail.map(str::to_owned),
+            ..Entry::new(action, Arc::clone(&call.caller.name))
+        }));
+    }
+
     /// What a sampled request's answer says of its span.
     fn trace_parent(&self) -> Option<HeaderValue> {
         let span = self.span.as_ref()?;
@@ -242,6 +299,10 @@ impl Drop for Record {
         self.app.telemetry.web.requests_in_flight.sub(1);
         self.stats.duration_nanos = self.app.clock.now().nanos_since(self.began);
         self.app.telemetry.record_request(&self.stats);
+        if let Some(entry) = self.audited.take() {
+            let request = (self.identity.request_id(), self.peer);
+            self.app.audit.record(&entry, request, self.stats.status);
+        }
         if let Some(span) = self.span.take() {
             let names = RequestNames {
                 request_id: self.identity.request_id(),

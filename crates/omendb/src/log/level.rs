@@ -119,7 +119,10 @@ impl LogLevel {
 
     /// The filter in force.
     pub(super) fn current(&self) -> LogFilter {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Puts another into force; false when the process's log is not ours to change.

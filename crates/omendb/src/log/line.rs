@@ -64,7 +64,8 @@ impl Fields {
         let value = match value {
             _ if is_secret_key(field.name()) => Value::from(REDACTED),
             Value::String(text) => Value::from(redacted(&text)),
-            value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => value,
+            value
+            @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => value,
         };
         match value {
             Value::String(text) if field.name() == "message" => self.message = text,
@@ -249,7 +250,12 @@ mod tests {
 
     #[test]
     fn one_event_is_one_line() {
-        let text = line("a\nb", &[("name", Value::from("c\r\n\u{1b}[31md"))], Scope::default()).text(false);
+        let text = line(
+            "a\nb",
+            &[("name", Value::from("c\r\n\u{1b}[31md"))],
+            Scope::default(),
+        )
+        .text(false);
         assert!(text.ends_with("a\\nb name=\"c\\r\\n\\u001b[31md\""), "{text}");
     }
 }

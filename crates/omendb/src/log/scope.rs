@@ -4,8 +4,8 @@
 //! request through its future, and into its execution slot.
 
 use std::cell::Cell;
-use std::pin::pin;
 use std::future::poll_fn;
+use std::pin::pin;
 
 use omendb_metrics::Origin;
 

@@ -49,6 +49,18 @@ labels! {
 }
 
 labels! {
+    /// What became of an event for the audit log.
+    pub enum AuditOutcome("outcome") {
+        /// It has a line.
+        Written = "written",
+        /// There were too many failures of its kind: it is counted in a later line.
+        Suppressed = "suppressed",
+        /// The line could not be written.
+        Failed = "failed",
+    }
+}
+
+labels! {
     /// What became of a span.
     pub enum SpanOutcome("outcome") {
         /// The collector has it.
@@ -132,6 +144,11 @@ metrics! {
         ///
         /// When clients report 403: a credential with the wrong permission, or one that tries others.
         pub authorization_failures: Counters<Permission> = "omendb_auth_authorization_failures_total",
+        /// Administrative and authentication events, by what became of their line in the audit log.
+        ///
+        /// When an auditor asks: `failed` means that events are lost because the file cannot be written (audit.path),
+        /// `suppressed` that somebody fails again and again.
+        pub audit_events: Counters<AuditOutcome> = "omendb_audit_events_total",
         /// Spans of sampled requests, by what became of them.
         ///
         /// When traces are missing. Nothing but `exported` should move: `dropped` means that the collector is slower than

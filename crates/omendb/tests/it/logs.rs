@@ -25,18 +25,30 @@ fn line_with(server: &Server, part: &str) -> String {
 #[test]
 fn a_line_names_the_request_and_its_trace() {
     let check = |format: &str| {
-        let server = Server::start_in(&Directory::new(), &["--log-level", "debug", "--log-format", format]);
+        let server = Server::start_in(
+            &Directory::new(),
+            &["--log-level", "debug", "--log-format", format],
+        );
         let parent = format!("00-{TRACE}-00f067aa0ba902b7-00");
         let headers = [("x-request-id", "the-one"), ("traceparent", parent.as_str())];
         server.client().send("GET", "/livez", &headers, b"");
         let line = line_with(&server, "the-one");
         if format == "text" {
             let names = format!("request_id=the-one trace_id={TRACE}");
-            assert!(line.contains("path=\"/livez\"") && line.ends_with(&names), "{line}");
+            assert!(
+                line.contains("path=\"/livez\"") && line.ends_with(&names),
+                "{line}"
+            );
         } else {
             let line: Value = serde_json::from_str(&line).expect("a line is an object");
-            assert_eq!((&line["request_id"], &line["trace_id"]), (&json!("the-one"), &json!(TRACE)));
-            assert_eq!((&line["level"], &line["fields"]["path"]), (&json!("DEBUG"), &json!("/livez")));
+            assert_eq!(
+                (&line["request_id"], &line["trace_id"]),
+                (&json!("the-one"), &json!(TRACE))
+            );
+            assert_eq!(
+                (&line["level"], &line["fields"]["path"]),
+                (&json!("DEBUG"), &json!("/livez"))
+            );
         }
     };
     check("text");
@@ -74,8 +86,15 @@ fn the_level_is_changed_while_the_server_runs() {
 
     let refused = client.put("/debug/log-level", &json!({"level": "loud"}));
     assert_eq!(refused.status, 422);
-    assert!(refused.error().contains("level = \"loud\": expected error"), "{}", refused.error());
-    assert_eq!(client.put("/debug/log-level", &json!({"levle": "info"})).status, 422);
+    assert!(
+        refused.error().contains("level = \"loud\": expected error"),
+        "{}",
+        refused.error()
+    );
+    assert_eq!(
+        client.put("/debug/log-level", &json!({"levle": "info"})).status,
+        422
+    );
     assert_eq!(level(&mut client), "info,omendb::http=debug");
 
     client.put("/debug/log-level", &json!({"level": "warn"}));
@@ -92,7 +111,10 @@ fn only_an_admin_changes_the_level() {
     let server = Server::start_in(&directory, &[]);
     let level = json!({"level": "trace"});
     assert_eq!(server.client().put("/debug/log-level", &level).status, 401);
-    assert_eq!(server.client_with(&reader).put("/debug/log-level", &level).status, 403);
+    assert_eq!(
+        server.client_with(&reader).put("/debug/log-level", &level).status,
+        403
+    );
     assert_eq!(server.client_with(&reader).get("/debug/log-level").status, 403);
 }
 

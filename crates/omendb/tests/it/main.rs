@@ -18,6 +18,7 @@ mod server; // the binary on port 0 with a directory of its own
 mod access; // credentials, permissions, and who may speak to an open server
 mod alerts; // every alert of deploy/ is tested both ways and explained
 mod aliases; // other names of collections: every route takes one, credentials and figures go by the collection
+mod audit; // acts and refusals have a line that says who, from where, and what came of it
 mod bad_input; // every mistake gets its code and a message that names it, and changes nothing
 mod boards; // no panel of deploy/grafana is empty after traffic
 mod catalogue; // the catalogue and the page name the same families, and something moves each of them
@@ -40,6 +41,7 @@ mod movement; // each operation moves exactly the figures it is about
 mod orders; // points in order of a payload key, and points drawn by chance
 mod queries; // queries by examples, by fusion and in batches find what their formulas say
 mod real_data; // 50,000 real points: exact answers equal the given neighbours
+mod secrets; // what is planted in every input is in no output
 mod shipped; // what deploy/ ships names only what is exported; the image
 mod sparse; // vectors of a few terms: kept, found through their index, and refused by name
 mod traces; // sampled requests become spans at a collector, and nobody waits for it
