@@ -16,6 +16,7 @@ use crate::http::ApiError;
 pub(crate) struct SparseJson {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     index: Option<IndexJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     modifier: Option<ModifierName>,
 }
 
