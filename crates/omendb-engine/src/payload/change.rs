@@ -17,8 +17,13 @@ pub enum PayloadChange {
         /// The fields to set.
         fields: Payload,
     },
-    /// Replaces the payload.
-    Overwrite(Payload),
+    /// Replaces the payload, or what `at` leads to, which is found as for a `Set`.
+    Overwrite {
+        /// Where; the payload itself without.
+        at: Option<PayloadPath>,
+        /// What stands there then.
+        payload: Payload,
+    },
     /// Removes what these paths lead to; `[]` at the end of one empties a list, an index there does nothing.
     Delete(Vec<PayloadPath>),
     /// Removes all fields.
@@ -34,12 +39,22 @@ impl PayloadChange {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when it would become too large or too deep.
     pub(crate) fn apply(&self, payload: &Payload) -> Result<Payload, Error> {
         match self {
-            Self::Overwrite(replacement) => Ok(replacement.clone()),
+            Self::Overwrite { at: None, payload } => Ok(payload.clone()),
+            Self::Overwrite {
+                at: Some(at),
+                payload: replacement,
+            } => {
+                let mut tree = Value::Object(tree(payload));
+                let replacement = Value::Object(self::tree(replacement));
+                change_at(&mut tree, &at.keys, &|value| *value = replacement.clone());
+                encode(&tree)
+            }
             Self::Clear => Ok(Payload::default()),
             Self::Set { at, fields } => {
                 let mut tree = Value::Object(tree(payload));
                 let keys = at.as_ref().map_or(&[][..], |at| &at.keys);
-                set(&mut tree, keys, &self::tree(fields));
+                let fields = self::tree(fields);
+                change_at(&mut tree, keys, &|value| merge(object(value), &fields));
                 encode(&tree)
             }
             Self::Delete(paths) => {
@@ -69,19 +84,20 @@ fn encode(tree: &Value) -> Result<Payload, Error> {
     encoder.finish()
 }
 
-fn set(value: &mut Value, keys: &[PathKey], source: &Fields) {
+/// Changes what `keys` lead to, which is made where only fields are missing.
+fn change_at(value: &mut Value, keys: &[PathKey], change: &dyn Fn(&mut Value)) {
     match keys.split_first() {
-        None => merge(object(value), source),
-        Some((PathKey::Field(name), rest)) => set(field(object(value), name), rest, source),
+        None => change(value),
+        Some((PathKey::Field(name), rest)) => change_at(field(object(value), name), rest, change),
         Some((PathKey::Element(index), rest)) => {
             if let Some(element) = list(value).get_mut(*index) {
-                set(element, rest, source);
+                change_at(element, rest, change);
             }
         }
         Some((PathKey::EveryElement, rest)) => {
             list(value)
                 .iter_mut()
-                .for_each(|element| set(element, rest, source));
+                .for_each(|element| change_at(element, rest, change));
         }
     }
 }
@@ -282,9 +298,30 @@ mod tests {
 
     #[test]
     fn all_of_it_is_replaced_or_removed() {
+        let overwrite = |at: Option<&str>, fields: &[(&str, Value)]| PayloadChange::Overwrite {
+            at: at.map(path),
+            payload: payload(fields),
+        };
+        check(&overwrite(None, &[("n", Value::Null)]), &[("n", Value::Null)]);
+        let (a, s) = (("a", object(&[("x", int(1))])), ("s", int(3)));
+        let list = |values: &[Value]| ("list", Value::List(values.to_vec()));
+        let (old, new) = (object(&[("x", int(1))]), object(&[("y", int(2))]));
+        let fields = [("y", int(2))];
         check(
-            &PayloadChange::Overwrite(payload(&[("n", Value::Null)])),
-            &[("n", Value::Null)],
+            &overwrite(Some("a"), &fields),
+            &[("a", new.clone()), list(&[old.clone(), int(2)]), s.clone()],
+        );
+        check(
+            &overwrite(Some("list[]"), &fields),
+            &[a.clone(), list(&[new.clone(), new.clone()]), s.clone()],
+        );
+        check(
+            &overwrite(Some("list[2]"), &fields),
+            &[a.clone(), list(&[old.clone(), int(2)]), s.clone()],
+        );
+        check(
+            &overwrite(Some("n.m"), &fields),
+            &[a, list(&[old, int(2)]), s, ("n", object(&[("m", new)]))],
         );
         check(&PayloadChange::Clear, &[]);
     }

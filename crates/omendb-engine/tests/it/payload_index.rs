@@ -229,7 +229,10 @@ fn answers_are_the_same_with_and_without_after_every_kind_of_write() {
     // What the index has read and what it has not yet, in one search.
     write(WriteBatch::upsert(points(&mut rng, 2_500..3_400)));
     write(WriteBatch::delete(ids((0..3_000).filter(|id| id % 3 == 0))));
-    let change = PayloadChange::Overwrite(payload(&mut rng));
+    let change = PayloadChange::Overwrite {
+        at: None,
+        payload: payload(&mut rng),
+    };
     let some = PointSelector::Ids(ids((0..2_500).filter(|id| id % 150 == 1)));
     write(WriteBatch {
         operations: vec![Operation::Payload(change, some)],

@@ -209,7 +209,10 @@ fn long_changes_do_not_cost_their_neighbours_anything() {
     let long = Payload::from_fields(&[("text", Value::String("x".repeat(1_000_000)))]).unwrap();
     let change = || WriteBatch {
         operations: vec![Operation::Payload(
-            PayloadChange::Overwrite(long.clone()),
+            PayloadChange::Overwrite {
+                at: None,
+                payload: long.clone(),
+            },
             PointSelector::Filter(Filter::default()),
         )],
     };

@@ -22,7 +22,7 @@ pub async fn set(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     write(app, call, parse_set).await
 }
 
-/// `PUT /collections/{collection}/points/payload`: replaces payloads.
+/// `PUT /collections/{collection}/points/payload`: replaces payloads, or what is at `key` where one is given.
 ///
 /// # Errors
 /// As for [`set`].
@@ -46,6 +46,7 @@ pub async fn clear(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     write(app, call, parse_clear).await
 }
 
+/// Of fields to set, and of a payload that replaces another.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SetBody<'a> {
@@ -53,18 +54,6 @@ struct SetBody<'a> {
     points: Option<Vec<Id>>,
     filter: Option<FilterJson>,
     key: Option<PathJson>,
-    #[serde(borrow, default)]
-    shard_key: Raw<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OverwriteBody<'a> {
-    payload: PayloadBody,
-    points: Option<Vec<Id>>,
-    filter: Option<FilterJson>,
-    #[serde(borrow, default)]
-    key: Raw<'a>,
     #[serde(borrow, default)]
     shard_key: Raw<'a>,
 }
@@ -102,15 +91,16 @@ pub(super) fn parse_set(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
 }
 
 pub(super) fn parse_overwrite(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
-    let OverwriteBody {
+    let SetBody {
         payload: PayloadBody(payload),
         points,
         filter,
         key,
         shard_key,
     } = parse::body(bytes)?;
-    refuse(&[("shard_key", shard_key), ("key", key)])?;
-    batch(PayloadChange::Overwrite(payload), points, filter)
+    refuse(&[("shard_key", shard_key)])?;
+    let at = key.map(|PathJson(path)| path);
+    batch(PayloadChange::Overwrite { at, payload }, points, filter)
 }
 
 pub(super) fn parse_delete(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
@@ -176,6 +166,10 @@ mod tests {
         let points = || PointSelector::Ids(vec![7.into()]);
         let path = |text: &str| text.parse().expect("a path");
         let set = |at| PayloadChange::Set { at, fields: fields() };
+        let overwrite = |at| PayloadChange::Overwrite {
+            at,
+            payload: fields(),
+        };
         check(
             parse_set,
             r#"{"payload":{"a":1},"points":[7]}"#,
@@ -189,7 +183,12 @@ mod tests {
         check(
             parse_overwrite,
             r#"{"payload":{"a":1},"points":[7],"key":null}"#,
-            Ok((PayloadChange::Overwrite(fields()), points())),
+            Ok((overwrite(None), points())),
+        );
+        check(
+            parse_overwrite,
+            r#"{"payload":{"a":1},"points":[7],"key":"x[0]"}"#,
+            Ok((overwrite(Some(path("x[0]"))), points())),
         );
         check(
             parse_delete,
@@ -227,8 +226,8 @@ mod tests {
         );
         check(
             parse_overwrite,
-            r#"{"payload":{},"points":[1],"key":"a"}"#,
-            Err((422, "key: `\"a\"`")),
+            r#"{"payload":{},"points":[1],"key":"a."}"#,
+            Err((400, "key: payload path \"a.\"")),
         );
         check(
             parse_delete,
