@@ -116,6 +116,7 @@ impl Searcher {
             with_vector,
             exact,
             ef,
+            idf_corpus,
             filter,
             prefetch,
         } = request;
@@ -128,6 +129,7 @@ impl Searcher {
         let depth = check_depth(*limit, offset)?;
         check_ef(*ef)?;
         filter.as_deref().map_or(Ok(()), Filter::check)?;
+        idf_corpus.as_deref().map_or(Ok(()), Filter::check)?;
         check_prefetches(query, prefetch)?;
         let projection = Projection::new(config, with_payload, with_vector)?;
         let level = Level {
@@ -136,6 +138,7 @@ impl Searcher {
             depth,
             exact: *exact,
             ef: *ef,
+            idf_corpus: idf_corpus.as_deref(),
             score_threshold: *score_threshold,
             filter: filter.clone(),
             prefetch,

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::PointId;
 use crate::filter::{Filter, Subject};
 use crate::payload_index::{Indexes, Selection};
-use crate::state::State;
+use crate::state::{Chunk, State};
 
 /// How many points pass.
 pub(crate) fn count(state: &State, indexes: &Indexes, filter: &Filter) -> u64 {
@@ -13,18 +13,26 @@ pub(crate) fn count(state: &State, indexes: &Indexes, filter: &Filter) -> u64 {
         return state.ids.len();
     }
     let mut count = 0;
-    for_each(state, indexes, filter, |_| count += 1);
+    for_each(state, indexes, filter, |_, _| count += 1);
     count
 }
 
 /// The points that pass, in order of slots.
 pub(crate) fn matching(state: &State, indexes: &Indexes, filter: &Filter) -> Vec<PointId> {
     let mut ids = Vec::new();
-    for_each(state, indexes, filter, |id| ids.push(id));
+    for_each(state, indexes, filter, |chunk, position| {
+        ids.push(chunk.id(position))
+    });
     ids
 }
 
-fn for_each(state: &State, indexes: &Indexes, filter: &Filter, mut visit: impl FnMut(PointId)) {
+/// Calls `visit` with the chunk and position of each point that passes, in order of slots.
+pub(crate) fn for_each(
+    state: &State,
+    indexes: &Indexes,
+    filter: &Filter,
+    mut visit: impl FnMut(&Chunk, usize),
+) {
     let mut selection = Selection::of(indexes, filter, state);
     for (number, chunk) in state.chunks() {
         let candidates = match &mut selection {
@@ -33,7 +41,7 @@ fn for_each(state: &State, indexes: &Indexes, filter: &Filter, mut visit: impl F
         };
         for position in candidates.iter() {
             if Subject::point(&state.layout, chunk, position).passes(filter) {
-                visit(chunk.id(position));
+                visit(chunk, position);
             }
         }
     }

@@ -49,6 +49,7 @@ pub(crate) struct Level<'a> {
     pub(crate) depth: usize,
     pub(crate) exact: bool,
     pub(crate) ef: Option<usize>,
+    pub(crate) idf_corpus: Option<&'a Filter>,
     pub(crate) score_threshold: Option<f32>,
     /// Its own filter and those of the queries that it is in front of.
     pub(crate) filter: Option<Arc<Filter>>,
@@ -68,6 +69,7 @@ pub(crate) fn check_prefetches(query: &Query, prefetch: &[Prefetch]) -> Result<u
         check_depth(inner.limit, 0)?;
         check_ef(inner.ef)?;
         inner.filter.as_deref().map_or(Ok(()), Filter::check)?;
+        inner.idf_corpus.as_deref().map_or(Ok(()), Filter::check)?;
         count += check_prefetches(&inner.query, &inner.prefetch)?;
     }
     if count > limits::MAX_PREFETCHES {
@@ -114,6 +116,7 @@ impl Searcher {
                 depth: prefetch.limit,
                 exact: prefetch.exact,
                 ef: prefetch.ef,
+                idf_corpus: prefetch.idf_corpus.as_deref(),
                 score_threshold: prefetch.score_threshold,
                 filter: both(level.filter.as_ref(), prefetch.filter.as_ref()),
                 prefetch: &prefetch.prefetch,

@@ -104,6 +104,7 @@ impl Searcher {
         };
         let mut rounds = Rounds::new(subject.state, request)?;
         search.filter.as_deref().map_or(Ok(()), Filter::check)?;
+        search.idf_corpus.as_deref().map_or(Ok(()), Filter::check)?;
         check_ef(search.ef)?;
         check_prefetches(&search.query, &widened(&search.prefetch, rounds.share))?;
         let projection = Projection::new(subject.config, &search.with_payload, &search.with_vector)?;
@@ -117,6 +118,7 @@ impl Searcher {
                 depth: rounds.depth,
                 exact: search.exact,
                 ef: search.ef,
+                idf_corpus: search.idf_corpus.as_deref(),
                 score_threshold: search.score_threshold,
                 filter: both(search.filter.as_ref(), gathered.missing(group_by).as_ref()),
                 prefetch: &prefetch,
@@ -128,6 +130,9 @@ impl Searcher {
                 break;
             }
             rounds.go_deeper();
+        }
+        if !rounds.is_only && !search.prefetch.is_empty() {
+            gathered.sort();
         }
         let group = |(key, found): (GroupKey, Vec<Found>)| {
             let hits = found
@@ -184,7 +189,10 @@ impl Rounds {
             });
         }
         let points = usize::try_from(state.ids.len()).unwrap_or(usize::MAX);
-        let is_only = !is_steady(&search.query, &search.prefetch);
+        // Behind prefetches groups are sorted by scores, which these do not have.
+        let is_unscored = matches!(search.query, Query::Listed | Query::OrderBy(_));
+        let is_only =
+            !is_steady(&search.query, &search.prefetch) || (is_unscored && !search.prefetch.is_empty());
         let depth = if is_only { points } else { depth };
         Ok(Self {
             depth,
@@ -208,9 +216,11 @@ impl Rounds {
 struct Gathered {
     limit: usize,
     size: usize,
-    /// In order of their best hits.
+    /// In order of their best hits, as they were when they were found.
     groups: Vec<(GroupKey, Vec<Found>)>,
     places: HashMap<GroupKey, usize>,
+    /// Whether scores rise from the best to the worst.
+    is_rising: bool,
 }
 
 impl Gathered {
@@ -220,6 +230,7 @@ impl Gathered {
             size,
             groups: Vec::new(),
             places: HashMap::new(),
+            is_rising: false,
         }
     }
 
@@ -229,6 +240,9 @@ impl Gathered {
         let incomplete = self.groups.iter_mut().filter(|(_, hits)| hits.len() < size);
         // They are found again, since the round began at the top.
         incomplete.for_each(|(_, hits)| hits.clear());
+        if let (Some(best), Some(worst)) = (found.first(), found.last()) {
+            self.is_rising |= best.score < worst.score;
+        }
         for found in found {
             let Some((chunk, position)) = state.locate(found.slot) else {
                 continue;
@@ -261,6 +275,19 @@ impl Gathered {
         if hits.len() < self.size && hits.iter().all(|hit| hit.slot != found.slot) {
             hits.push(found);
         }
+    }
+
+    /// Puts them in order of their best hits, which wider prefetches may have changed.
+    fn sort(&mut self) {
+        let is_rising = self.is_rising;
+        let best = |hits: &[Found]| {
+            let best = hits.first();
+            best.map(|best| (if is_rising { best.score } else { -best.score }, best.id))
+        };
+        self.groups.sort_by(|(_, a), (_, b)| match (best(a), best(b)) {
+            (Some(a), Some(b)) => a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)),
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        });
     }
 
     fn is_complete(&self) -> bool {

@@ -1,14 +1,18 @@
-//! The inverse document frequency of a query's terms, counted over the points of the snapshot that is searched.
+//! The inverse document frequency of a query's terms, counted over the points of the snapshot that is searched, or some
+//! of them.
 
+use crate::filter::{Filter, select};
 use crate::payload_index::REGION_SLOTS;
+use crate::search::find::Subject;
 use crate::sparse_index::{Region, SparseIndexes};
 use crate::state::{SlotBits, State, Terms};
 use crate::{SearchStats, SparseVector};
 
-/// The vectors with their values times what their terms are worth, `ln((points - with + 0.5) / (with + 0.5) + 1)`.
+/// The vectors with their values times what their terms are worth, `ln((points - with + 0.5) / (with + 0.5) + 1)`, among
+/// all points or those of the corpus.
 pub(super) fn weigh(
-    state: &State,
-    (indexes, column): (&SparseIndexes, usize),
+    subject: Subject<'_>,
+    (column, corpus): (usize, Option<&Filter>),
     vectors: &[SparseVector],
     stats: &mut SearchStats,
 ) -> Vec<SparseVector> {
@@ -19,8 +23,14 @@ pub(super) fn weigh(
         .collect();
     terms.sort_unstable();
     terms.dedup();
-    let counts = count(state, (indexes, column), &terms, stats);
-    let points = state.ids.len() as f64;
+    let (counts, points) = match corpus {
+        None => {
+            let counts = count(subject.state, (subject.sparse, column), &terms, stats);
+            (counts, subject.state.ids.len())
+        }
+        Some(corpus) => count_among(subject, (column, corpus), &terms, stats),
+    };
+    let points = points as f64;
     let weight = |index: &u32| {
         let with = terms.binary_search(index).map_or(0, |at| counts[at]) as f64;
         ((points - with + 0.5) / (with + 0.5) + 1.0).ln()
@@ -69,6 +79,24 @@ fn count(
         }
     }
     counts
+}
+
+/// How many points of the corpus have each of `terms`, which are ascending, and how many have the vector at all.
+fn count_among(
+    subject: Subject<'_>,
+    (column, corpus): (usize, &Filter),
+    terms: &[u32],
+    stats: &mut SearchStats,
+) -> (Vec<u64>, u64) {
+    let (mut counts, mut points) = (vec![0; terms.len()], 0);
+    select::for_each(subject.state, subject.indexes, corpus, |chunk, position| {
+        if let Some(row) = chunk.sparse(column).row(position) {
+            points += 1;
+            stats.bytes_touched += size_of_val(row.indices) as u64;
+            count_common(terms, row, &mut counts);
+        }
+    });
+    (counts, points)
 }
 
 fn count_common(terms: &[u32], row: Terms<'_>, counts: &mut [u64]) {

@@ -64,6 +64,7 @@ impl Searcher {
             depth: *sample,
             exact: true,
             ef: None,
+            idf_corpus: None,
             score_threshold: None,
             filter: both(filter.as_ref(), Some(&Arc::new(has_vector))),
             prefetch: &[],

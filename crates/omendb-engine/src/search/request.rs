@@ -30,6 +30,9 @@ pub struct SearchRequest {
     /// How many candidates a search through a graph keeps: more find more of the nearest points and take longer.
     /// [`DEFAULT_EF`](crate::limits::DEFAULT_EF) unless given, and never fewer than hits are wanted.
     pub ef: Option<usize>,
+    /// Counts the inverse document frequency of sparse terms over the points that pass this and have the vector, instead
+    /// of over all points.
+    pub idf_corpus: Option<Arc<Filter>>,
     /// Only points that pass this are hits.
     pub filter: Option<Arc<Filter>>,
     /// Searches whose hits the query ranks anew; without any it ranks the whole collection. The filter holds for them
@@ -52,6 +55,8 @@ pub struct Prefetch {
     pub exact: bool,
     /// As for [`SearchRequest::ef`].
     pub ef: Option<usize>,
+    /// As for [`SearchRequest::idf_corpus`].
+    pub idf_corpus: Option<Arc<Filter>>,
     /// Only points that pass this are passed on.
     pub filter: Option<Arc<Filter>>,
     /// Searches in front of this one.
@@ -71,6 +76,7 @@ impl SearchRequest {
             with_vector: VectorSelector::None,
             exact: false,
             ef: None,
+            idf_corpus: None,
             filter: None,
             prefetch: Vec::new(),
         }

@@ -127,7 +127,7 @@ impl Searcher {
         check_terms(&raw)?;
         let vectors = match layout.modifier {
             Modifier::None => raw.clone(),
-            Modifier::Idf => weigh(state, (subject.sparse, column), &raw, stats),
+            Modifier::Idf => weigh(subject, (column, level.idf_corpus), &raw, stats),
         };
         let depth = if let Query::Diverse(diverse) = level.query {
             check_diverse(diverse, level.depth)?

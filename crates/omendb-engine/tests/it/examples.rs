@@ -191,6 +191,7 @@ fn a_query_behind_a_prefetch_ranks_what_that_found() {
         prefetch: vec![Prefetch {
             exact: false,
             ef: None,
+            idf_corpus: None,
             using: String::new(),
             query: Query::Nearest(first.into()),
             limit: 50,
@@ -223,6 +224,7 @@ fn batches_examples_and_prefetches_have_their_limits() {
     let listed = Prefetch {
         exact: false,
         ef: None,
+        idf_corpus: None,
         using: String::new(),
         query: Query::Listed,
         limit: 1,

@@ -153,6 +153,7 @@ fn prefetches_find_enough_for_each_group() {
     let prefetch = |limit| Prefetch {
         exact: false,
         ef: None,
+        idf_corpus: None,
         using: String::new(),
         query: Query::Nearest(vector.clone().into()),
         limit,
@@ -188,6 +189,7 @@ fn prefetches_find_more_for_groups_that_are_not_full() {
     let behind = |prefetch: Vec<Prefetch>, query: &Query, limit| Prefetch {
         exact: false,
         ef: None,
+        idf_corpus: None,
         using: String::new(),
         query: query.clone(),
         limit,

@@ -156,6 +156,20 @@ fn the_nearest_agree_with_the_plain_formula() {
                 .collect();
             let response = worker.search(&collection, &nearest("rare")).unwrap();
             check_hits(&response, &rare, |row| dot(&weighed, row));
+            let third: Vec<PointId> = rare.keys().copied().step_by(3).collect();
+            let among: BTreeMap<_, _> = third.iter().map(|id| (*id, rare[id].clone())).collect();
+            let scoped = SearchRequest {
+                idf_corpus: Some(Arc::new(Filter::of(Condition::HasId(
+                    third.into_iter().collect(),
+                )))),
+                ..nearest("rare")
+            };
+            let weighed = query
+                .iter()
+                .map(|(&term, x)| (term, x * idf(&among, among.len() as u64, term)))
+                .collect();
+            let response = worker.search(&collection, &scoped).unwrap();
+            check_hits(&response, &rare, |row| dot(&weighed, row));
         }
         engine.tick();
     }
@@ -208,6 +222,7 @@ fn variants(using: &str, query: Query) -> Vec<SearchRequest> {
         limit: 80,
         exact: false,
         ef: None,
+        idf_corpus: None,
         score_threshold: None,
         filter: None,
         prefetch: Vec::new(),
@@ -350,6 +365,7 @@ fn dense_and_sparse_hits_are_fused() {
         limit: 30,
         exact: false,
         ef: None,
+        idf_corpus: None,
         score_threshold: None,
         filter: None,
         prefetch: Vec::new(),

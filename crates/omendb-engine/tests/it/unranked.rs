@@ -207,6 +207,7 @@ fn samples_favour_no_point_and_no_place() {
         prefetch: vec![Prefetch {
             exact: false,
             ef: None,
+            idf_corpus: None,
             using: String::new(),
             query: Query::Listed,
             limit: 200,

@@ -42,8 +42,7 @@ struct GroupsBody<'a> {
     with_payload: Option<WithPayload>,
     #[serde(alias = "with_vectors")]
     with_vector: Option<WithVector>,
-    #[serde(borrow, default)]
-    params: Option<SearchParams<'a>>,
+    params: Option<SearchParams>,
     filter: Option<FilterJson>,
     #[serde(borrow, default)]
     prefetch: OneOrMany<PrefetchBody<'a>>,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use omendb_engine::config::UNNAMED;
 use omendb_engine::{
-    ContextPair, Diverse, Example, Fusion, Prefetch, Query, SearchRequest, SearchResponse, Vector, Worker,
+    ContextPair, Diverse, Example, Filter, Fusion, Prefetch, Query, SearchRequest, SearchResponse, Vector,
+    Worker,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +36,7 @@ pub(super) struct QueryBody<'a> {
     pub(super) with_payload: Option<WithPayload>,
     #[serde(alias = "with_vectors")]
     pub(super) with_vector: Option<WithVector>,
-    #[serde(borrow, default)]
-    pub(super) params: Option<SearchParams<'a>>,
+    pub(super) params: Option<SearchParams>,
     pub(super) filter: Option<FilterJson>,
     #[serde(borrow, default)]
     pub(super) prefetch: OneOrMany<PrefetchBody<'a>>,
@@ -54,8 +54,7 @@ pub(super) struct PrefetchBody<'a> {
     using: Option<String>,
     limit: Option<usize>,
     score_threshold: Option<Component>,
-    #[serde(borrow, default)]
-    params: Option<SearchParams<'a>>,
+    params: Option<SearchParams>,
     filter: Option<FilterJson>,
     #[serde(borrow, default)]
     prefetch: OneOrMany<Self>,
@@ -74,7 +73,7 @@ struct BatchBody<'a> {
 /// `indexed_only` allows points to be left out, and none are.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SearchParams<'a> {
+pub(super) struct SearchParams {
     hnsw_ef: Option<usize>,
     exact: Option<bool>,
     #[serde(rename = "quantization")]
@@ -83,8 +82,22 @@ pub(super) struct SearchParams<'a> {
     _acorn: Option<AcornParams>,
     #[serde(rename = "indexed_only")]
     _indexed_only: Option<bool>,
-    #[serde(borrow, default)]
-    idf: Raw<'a>,
+    idf: Option<IdfScope>,
+}
+
+/// The points that the inverse document frequency of sparse terms is counted over: all, or those that pass a filter.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum IdfScope {
+    Global,
+    Corpus(FilterJson),
+}
+
+/// What [`SearchParams`] ask for.
+struct Effort {
+    exact: bool,
+    ef: Option<usize>,
+    idf_corpus: Option<Arc<Filter>>,
 }
 
 #[derive(Deserialize)]
@@ -189,7 +202,11 @@ impl<'a> From<&'a SearchResponse> for QueryResult<'a> {
 /// Checks the body of a query.
 pub(super) fn search_request(body: QueryBody<'_>, look_up: &LookUp<'_>) -> Result<SearchRequest, ApiError> {
     refuse(&[("shard_key", body.shard_key)])?;
-    let (exact, ef) = search_params(body.params)?;
+    let Effort {
+        exact,
+        ef,
+        idf_corpus,
+    } = search_params(body.params)?;
     let limit = parse::at_least_one("limit", body.limit.unwrap_or(DEFAULT_LIMIT))?;
     let using = body.using.unwrap_or_else(|| UNNAMED.to_owned());
     let mut asked = (checked_query(body.query)?, filter::filter(body.filter)?);
@@ -207,6 +224,7 @@ pub(super) fn search_request(body: QueryBody<'_>, look_up: &LookUp<'_>) -> Resul
         with_vector: vector_selector(body.with_vector),
         exact,
         ef,
+        idf_corpus,
         filter,
         prefetch: prefetches(body.prefetch, look_up)?,
     })
@@ -220,7 +238,11 @@ fn prefetches(
 }
 
 fn prefetch(body: PrefetchBody<'_>, look_up: &LookUp<'_>) -> Result<Prefetch, ApiError> {
-    let (exact, ef) = search_params(body.params)?;
+    let Effort {
+        exact,
+        ef,
+        idf_corpus,
+    } = search_params(body.params)?;
     let using = body.using.unwrap_or_else(|| UNNAMED.to_owned());
     let mut asked = (checked_query(body.query)?, filter::filter(body.filter)?);
     if let Some(from) = body.lookup_from {
@@ -234,20 +256,28 @@ fn prefetch(body: PrefetchBody<'_>, look_up: &LookUp<'_>) -> Result<Prefetch, Ap
         score_threshold: body.score_threshold.map(|Component(score)| score),
         exact,
         ef,
+        idf_corpus,
         filter,
         prefetch: prefetches(body.prefetch, look_up)?,
     })
 }
 
-/// Whether the search is to be exact, and how many candidates it is to keep.
-fn search_params(params: Option<SearchParams<'_>>) -> Result<(bool, Option<usize>), ApiError> {
+/// How the search is to be run.
+fn search_params(params: Option<SearchParams>) -> Result<Effort, ApiError> {
     let params = params.unwrap_or_default();
-    refuse(&[("params.idf", params.idf)])?;
     let ef = params
         .hnsw_ef
         .map(|ef| parse::at_least_one("params.hnsw_ef", ef))
         .transpose()?;
-    Ok((params.exact.unwrap_or(false), ef))
+    let corpus = match params.idf {
+        None | Some(IdfScope::Global) => None,
+        Some(IdfScope::Corpus(corpus)) => Some(corpus),
+    };
+    Ok(Effort {
+        exact: params.exact.unwrap_or(false),
+        ef,
+        idf_corpus: filter::filter(corpus)?,
+    })
 }
 
 /// What is asked for; points are listed when nothing is.
@@ -330,7 +360,7 @@ fn vector_of(example: &mut Example) -> Option<&mut Vector> {
 
 #[cfg(test)]
 mod tests {
-    use omendb_engine::{PayloadSelector, PointId, VectorSelector};
+    use omendb_engine::{Condition, PayloadSelector, PointId, VectorSelector};
 
     use super::*;
     use crate::api::lookup::Asked;
@@ -375,9 +405,16 @@ mod tests {
             }),
         );
         // Clients write their defaults.
-        let defaults =
-            r#"{"query":[1],"filter":null,"prefetch":[],"params":{"indexed_only":false,"acorn":null}}"#;
-        check(defaults, Ok(nearest));
+        let defaults = r#"{"query":[1],"filter":null,"prefetch":[],"params":{"indexed_only":false,"acorn":null,"idf":"global"}}"#;
+        check(defaults, Ok(nearest.clone()));
+        let corpus = Filter::of(Condition::HasId([1.into()].into()));
+        check(
+            r#"{"query":[1],"params":{"idf":{"corpus":{"must":{"has_id":[1]}}}}}"#,
+            Ok(SearchRequest {
+                idf_corpus: Some(Arc::new(corpus)),
+                ..nearest
+            }),
+        );
     }
 
     #[test]
@@ -395,6 +432,7 @@ mod tests {
         let inner = |query, limit| Prefetch {
             exact: false,
             ef: None,
+            idf_corpus: None,
             using: UNNAMED.to_owned(),
             query,
             limit,
@@ -481,8 +519,12 @@ mod tests {
             Err((422, "params.hnsw_ef: `0`")),
         );
         check(
-            &with(r#""params":{"idf":true}"#),
-            Err((422, "params.idf: `true`")),
+            &with(r#""params":{"idf":"local"}"#),
+            Err((400, "params.idf: unknown variant `local`")),
+        );
+        check(
+            &with(r#""params":{"idf":{"corpus":{"must":[{"key":"a"}]}}}"#),
+            Err((400, "params.idf.corpus.must[0]: a key without a test")),
         );
         check(
             &with(r#""params":{"ef":1}"#),

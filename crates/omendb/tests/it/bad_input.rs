@@ -208,16 +208,24 @@ const CASES: &[Case<'_>] = &[
     (
         "POST",
         QUERY,
-        r#"{"query":[1,2,3,4],"prefetch":{"params":{"idf":true}}}"#,
+        r#"{"query":[1,2,3,4],"shard_key":"a"}"#,
         422,
-        &["params.idf", "true"],
+        &["shard_key", "\"a\""],
     ),
+    ("POST", QUERY, r#"{"query":{"text":"cat"}}"#, 400, &["`text`"]),
     (
         "POST",
         QUERY,
         r#"{"query":{"relevance_feedback":{}}}"#,
         400,
-        &["relevance_feedback"],
+        &["missing field `target`"],
+    ),
+    (
+        "POST",
+        QUERY,
+        r#"{"query":[1,2,3,4],"prefetch":{"params":{"idf":"local"}}}"#,
+        400,
+        &["prefetch.params.idf: unknown variant `local`"],
     ),
     // Queries that ask for nothing that can be found.
     (

@@ -83,8 +83,12 @@ fn hits_are_grouped_best_first() {
     finds(
         &mut client,
         &with("prefetch", json!({"query": [5], "limit": 1})),
-        &json!([[2, [5]]]),
+        &json!([[1, [0, 1]], ["first", [0]], [2, [3, 5]], [-1, [6]]]),
     );
+    // A fusion is of what its prefetches find at first.
+    let mut fused = with("prefetch", json!({"query": [5], "limit": 1}));
+    fused["query"] = json!({"fusion": "rrf"});
+    finds(&mut client, &fused, &json!([[2, [5]]]));
     let group = client
         .post(GROUPS, &with("with_payload", json!(["document"])))
         .result();

@@ -82,6 +82,14 @@ fn sparse_vectors_are_kept_found_and_told_about() {
         &weighed,
         &[(3, idf(1.0) + idf(3.0)), (1, idf(3.0)), (2, idf(3.0))],
     );
+    // Of the two points of the corpus that have the vector, both have term 1 and one has term 7.
+    let mut scoped = weighed.clone();
+    scoped["params"] = json!({"idf": {"corpus": {"must": {"has_id": [2, 3, 4]}}}});
+    let idf = |with: f64| ((2.0 - with + 0.5) / (with + 0.5) + 1.0).ln();
+    let expected = [(3, idf(1.0) + idf(2.0)), (1, idf(2.0)), (2, idf(2.0))];
+    finds(&mut client, &scoped, &expected);
+    let prefetch = json!({"query": [1, 0], "prefetch": scoped, "limit": 1});
+    finds(&mut client, &prefetch, &[(3, 3.0)]);
     let fused = json!({
         "prefetch": [{"query": [1, 0], "limit": 2}, {"query": nine, "using": "plain"}],
         "query": {"fusion": "rrf"},
