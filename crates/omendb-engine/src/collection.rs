@@ -33,6 +33,7 @@ use crate::ledger::{Charge, Component};
 use crate::metrics::CollectionSeries;
 use crate::payload_index::{Build, Indexes};
 use crate::projection::Projection;
+use crate::quality::Defect;
 use crate::recall::{Accuracy, AccuracyReport};
 use crate::sparse_index::{self, SparseIndexes};
 use crate::state::State;
@@ -129,6 +130,7 @@ impl Collection {
         done: Box<dyn FnOnce(Result<WriteOutcome, Error>) + Send>,
     ) -> Result<(), Error> {
         let queue = self.writable()?;
+        self.shared.quality.look_at(&self.shared.layout, &batch);
         let checked = validation::encode(&self.shared.layout, batch)?;
         let validation::CheckedBatch { steps, points, bytes } = checked;
         let write = PendingWrite {
@@ -141,6 +143,11 @@ impl Collection {
         queue
             .submit(Op::Write(write), bytes, done)
             .map_err(|rejected| self.refused(rejected.refusal))
+    }
+
+    /// Counts a vector that was refused before it could become part of a batch: one of its elements is no finite number.
+    pub fn note_not_finite(&self) {
+        self.shared.quality.note(Defect::NotFinite);
     }
 
     /// [`submit`](Self::submit), waiting for the outcome.

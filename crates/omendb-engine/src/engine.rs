@@ -10,7 +10,7 @@ mod options;
 mod report;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use omendb_metrics::{Blocks, OpenGroup};
@@ -52,6 +52,8 @@ pub struct Engine {
     is_loaded: AtomicBool,
     is_closed: AtomicBool,
     vitals: Vitals,
+    /// Counts the searches for stored vectors.
+    self_hit_turn: AtomicUsize,
     housekeeping: Mutex<Option<Housekeeping>>,
     commits: CommitPool,
     lock: Mutex<Option<DirectoryLock>>,
@@ -101,6 +103,7 @@ impl Engine {
             is_loaded: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             vitals: Vitals::default(),
+            self_hit_turn: AtomicUsize::new(0),
             housekeeping: Mutex::new(None),
             commits,
             lock: Mutex::new(Some(lock)),
@@ -124,6 +127,15 @@ impl Engine {
     /// All collections, in order of names.
     pub fn collections(&self) -> Vec<Arc<Collection>> {
         self.read_collections().values().cloned().collect()
+    }
+
+    /// Memory that all collections hold, by their ledgers.
+    pub fn memory_bytes(&self) -> u64 {
+        let collections = self.read_collections();
+        collections
+            .values()
+            .map(|collection| collection.shared().ledger.total())
+            .sum()
     }
 
     /// A worker for one execution slot.

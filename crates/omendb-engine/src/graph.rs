@@ -66,6 +66,8 @@ pub(crate) struct Graph {
     nodes: usize,
     /// Whether every node was made reachable since the last change.
     is_connected: bool,
+    /// Nodes that could not be, when that was tried last.
+    unreachable: u64,
 }
 
 impl Graph {
@@ -81,7 +83,13 @@ impl Graph {
             longest: 0.0,
             nodes: 0,
             is_connected: true,
+            unreachable: 0,
         }
+    }
+
+    /// Nodes that no walk comes by.
+    pub(crate) fn unreachable(&self) -> u64 {
+        self.unreachable
     }
 
     /// Nodes, those of deleted points included.

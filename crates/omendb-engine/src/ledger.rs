@@ -13,6 +13,8 @@ labels! {
     pub enum Component("component") {
         /// Rows of vectors.
         Vectors = "vectors",
+        /// The same rows in one byte an element, which searches read first.
+        Codes = "codes",
         /// Encoded payloads.
         Payload = "payload",
         /// Ids, the map from ids to slots, and the chunks' own bookkeeping.

@@ -44,6 +44,7 @@ mod payload;
 mod payload_index;
 mod point;
 mod projection;
+mod quality;
 mod recall;
 mod record;
 mod search;

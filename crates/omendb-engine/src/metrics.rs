@@ -11,6 +11,8 @@ use omendb_metrics::{
     HistogramCells, Label, Latency, LatencyWindow, Size, SparseHistogramCells, labels, metrics,
 };
 
+use crate::quality::Defect;
+use crate::recall::SelfHit;
 use crate::{Component, ErrorKind, Plan, Selectivity};
 
 labels! {
@@ -276,6 +278,31 @@ metrics! {
         /// When memory grows or scans slow down while the number of vectors does not: steady growth means that
         /// compaction does not keep up.
         pub(crate) tombstones: GaugeValue = "omendb_engine_tombstones",
+        /// Share of the stored points that are deleted or replaced. Absent without points.
+        ///
+        /// When memory or scans cost more than the points explain: it is the part spent on what is gone. Up to a half is
+        /// normal where much is overwritten.
+        pub(crate) tombstone_ratio: GaugeValue = "omendb_engine_tombstone_ratio",
+        /// Nodes of graphs that no walk comes by, because no link leads to them: only exact searches find their points.
+        ///
+        /// When recall is low or points are not found: more than a few mean that `m` is too small for these vectors.
+        pub(crate) unreachable_nodes: GaugeValue = "omendb_engine_graph_unreachable_nodes",
+        /// Stored vectors that were searched for by themselves, one a second at most, by whether they were found; a
+        /// vector without a nearest one (`Dot`) is not.
+        ///
+        /// When recall is low: misses of more than one in a hundred mean that the graph has degraded; without them it is
+        /// the queries that are unlike the points.
+        pub(crate) self_hits: Family<SelfHit, CounterValue> = "omendb_engine_self_hits_total",
+        /// Dense vectors sent with a defect: refused as `not_finite` and `wrong_dimension`, stored as `zero_length`,
+        /// which by angle is as far from every query.
+        ///
+        /// When writes fail or points are never found: what makes the vectors has a fault.
+        pub(crate) defects: Family<Defect, CounterValue> = "omendb_engine_vector_defects_total",
+        /// By which part vectors sent in the last 15 to 30 minutes are longer (shorter, below zero) than those before,
+        /// since the start; of the vector that has changed most. Absent until there are both.
+        ///
+        /// After a change of what makes the vectors: another model shows here before users complain of their hits.
+        pub(crate) norm_drift: GaugeValue = "omendb_engine_vector_norm_drift_ratio",
         /// Bytes of log that a restart would read.
         ///
         /// Before a planned restart, and when disk space runs out: it falls back with every snapshot, so steady growth
@@ -332,15 +359,20 @@ metrics! {
         ///
         /// When bulk loads use the processors for long, or when vectors wait for their graph.
         pub(crate) build_seconds: Histogram = "omendb_engine_index_build_seconds",
-        /// Time of one reorganization step. While points are moved, writes to their collection wait.
+        /// Time of one reorganization step. While points are moved (`compaction`), writes to their collection wait.
         ///
         /// When writes have rare long waits: a step that moves points holds them up for as long.
-        pub(crate) rebalance_seconds: Histogram = "omendb_engine_rebalance_seconds",
+        pub(crate) rebalance_seconds: Family<Rebalance, Histogram> = "omendb_engine_rebalance_seconds",
         /// Write batches that shared one write and one fsync.
         ///
         /// When writers wait for the disk: near 1 under many writers means that they do not write at the same time, a
         /// high figure that the disk is what they wait for.
         pub(crate) commits_joined: Histogram<Size> = "omendb_log_commits_joined",
+        /// Points that one write and one fsync made durable.
+        ///
+        /// When writes are slow: few of them while writers wait for `omendb_log_fsync_seconds` mean that larger or more
+        /// concurrent batches would be faster.
+        pub(crate) commit_points: Histogram<Size> = "omendb_log_commit_points",
         /// Time of the fsync of one commit.
         ///
         /// When writes are slow: nothing is acknowledged before its fsync, so this is the floor of their latency.

@@ -3,11 +3,13 @@
 //! The draw is made before the query runs, by a token bucket, so that neither load nor the query's own cost decides
 //! which queries are looked at. One sample is in hand at a time; what measuring it cost in CPU time, divided by the
 //! share of CPU allowed, is how long the next draw waits. A collection waits longer, by the number of collections
-//! that are being sampled, so that a busy one leaves draws to the others.
+//! that are being sampled, so that a busy one leaves draws to the others. A quarter of the share is for searches for
+//! stored vectors ([`self_hit`]), which tell what a graph is like whatever the queries are.
 
 mod class;
 mod compare;
 mod probe;
+mod self_hit;
 mod window;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use omendb_metrics::{Origin, Timestamp};
 
 pub use class::{QueryClass, Selectivity};
 pub(crate) use probe::{Probe, Ticket};
+pub(crate) use self_hit::{SelfHit, SelfHits, look};
 pub use window::{AccuracyReport, ClassAccuracy, WorstQuery};
 
 use window::RecallWindow;

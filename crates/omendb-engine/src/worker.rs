@@ -2,6 +2,8 @@
 
 mod grouped;
 
+pub(crate) use grouped::on_snapshot;
+
 use std::sync::Arc;
 
 use omendb_distance::Kernels;

@@ -115,6 +115,11 @@ impl Snapshot {
         self.wall_nanos
     }
 
+    /// Memory of the metrics handed over so far, by their own account.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
     /// Number of series; a histogram counts as one.
     pub fn series(&self) -> usize {
         self.samples.iter().flatten().map(Vec::len).sum()

@@ -159,7 +159,7 @@ impl Commit {
         self.shared.publish(self.store.state().clone());
         self.note_log();
         let batches = records.len();
-        self.record_commit(&append, batches);
+        self.record_commit(&append, (batches, accepted_points(writes, &settled)));
         let mut sequence = append.first_sequence;
         let outcome = |(write, settled): (&PendingWrite, Result<Settled<'_>, Error>)| {
             let Settled {
@@ -266,6 +266,7 @@ impl Commit {
                 .services
                 .metrics
                 .rebalance_seconds
+                .of(Rebalance::Compaction)
                 .record(clock.now().nanos_since(begun));
         }
         self.note_log();
@@ -284,7 +285,7 @@ impl Commit {
         }
     }
 
-    fn record_commit(&self, append: &AppendStats, batches: usize) {
+    fn record_commit(&self, append: &AppendStats, (batches, points): (usize, u64)) {
         let AppendStats {
             first_sequence: _,
             last_sequence: _,
@@ -295,6 +296,7 @@ impl Commit {
         } = append;
         let metrics = &self.shared.services.metrics;
         metrics.commits_joined.record(batches as u64);
+        metrics.commit_points.record(points);
         metrics.written_bytes.add(*bytes);
         metrics.fsync_seconds.record(*fsync_ns);
     }
@@ -316,6 +318,15 @@ impl Commit {
         self.cells.vectors_indexed.add(*vectors_written);
         self.shared.services.metrics.batch_points.record(points);
     }
+}
+
+/// Points of the writes that became part of a commit.
+fn accepted_points(writes: &[PendingWrite], settled: &[Result<Settled<'_>, Error>]) -> u64 {
+    let points = |(write, settled): (&PendingWrite, &Result<Settled<'_>, Error>)| {
+        let resolved = settled.as_ref().ok()?.resolved;
+        Some(write.points + resolved)
+    };
+    writes.iter().zip(settled).filter_map(points).sum()
 }
 
 fn fault() -> Error {

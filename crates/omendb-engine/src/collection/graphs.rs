@@ -141,7 +141,12 @@ impl Collection {
             }
             Progress::Repaired(newer, changed) => {
                 cells.rebalances.of(Rebalance::Repair).increment();
-                self.shared.services.metrics.rebalance_seconds.record(nanos);
+                self.shared
+                    .services
+                    .metrics
+                    .rebalance_seconds
+                    .of(Rebalance::Repair)
+                    .record(nanos);
                 (newer, changed, false)
             }
             Progress::Connected(newer) => (newer, 0, false),

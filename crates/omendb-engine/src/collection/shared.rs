@@ -12,7 +12,8 @@ use crate::graph::Graphs;
 use crate::ledger::Ledger;
 use crate::metrics::{CollectionSeries, LogMetrics};
 use crate::payload_index::Indexes;
-use crate::recall::{Accuracy, Probe};
+use crate::quality::Quality;
+use crate::recall::{Accuracy, Probe, SelfHits};
 use crate::sparse_index::SparseIndexes;
 use crate::state::{Layout, State};
 use crate::{CollectionConfig, Error};
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) series: Arc<Series<CollectionSeries>>,
     pub(crate) accuracy: Arc<Accuracy>,
+    pub(crate) self_hits: SelfHits,
+    pub(crate) quality: Quality,
     /// The newest configuration; as for the state.
     config: Mutex<Arc<CollectionConfig>>,
     /// The newest version; the lock is held for as long as it takes to copy or swap a pointer.
@@ -84,6 +87,8 @@ impl Shared {
             ledger,
             series,
             accuracy: Arc::default(),
+            self_hits: SelfHits::default(),
+            quality: Quality::default(),
             config: Mutex::new(Arc::new(config)),
             published: Mutex::new(empty),
             indexes: Mutex::default(),
@@ -171,6 +176,11 @@ impl Shared {
             .values()
             .map(|graph| graph.covered_vectors(state))
             .sum()
+    }
+
+    /// Nodes of graphs that no walk comes by.
+    pub(crate) fn unreachable_nodes(&self) -> u64 {
+        self.graphs().values().map(|graph| graph.unreachable()).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<State>> {

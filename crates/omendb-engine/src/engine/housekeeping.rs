@@ -2,12 +2,19 @@
 //! snapshots.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use omendb_distance::Kernels;
+
+use crate::chance::Chance;
 use crate::engine::Engine;
+use crate::recall;
+use crate::search::Searcher;
+use crate::worker::on_snapshot;
 
 /// How often the threads look for work.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -34,6 +41,8 @@ impl Housekeeping {
         housekeeping.repeat("indexes", engine, Engine::build_indexes)?;
         housekeeping.repeat("graphs", engine, Engine::build_graphs)?;
         housekeeping.repeat("snapshots", engine, Engine::write_snapshots)?;
+        // Where there is no graph, a search may take as long as a scan of millions does.
+        housekeeping.repeat("self-hits", engine, Engine::look_for_stored)?;
         // A disk that does not answer keeps nothing else waiting.
         housekeeping.repeat("disk", engine, Engine::look_at_disk)?;
         Ok(housekeeping)
@@ -80,6 +89,7 @@ impl Engine {
         self.build_graphs();
         self.write_snapshots();
         self.look_at_disk();
+        self.look_for_stored();
     }
 
     fn turn_windows(&self) {
@@ -96,6 +106,29 @@ impl Engine {
             .filter(|collection| collection.accuracy_probe().is_sampled(now))
             .count();
         self.services.probe.set_sampled_collections(sampled);
+        for collection in collections {
+            collection.shared().quality.turn(now);
+        }
+    }
+
+    /// Searches one collection, each in its turn, for one of its vectors.
+    fn look_for_stored(&self) {
+        let collections = self.collections();
+        let turn = self.self_hit_turn.fetch_add(1, Ordering::Relaxed);
+        let Some(collection) = collections.get(turn % collections.len().max(1)) else {
+            return;
+        };
+        self.services.probe.aside(|| {
+            let mut chance = Chance::new(self.directory.random());
+            let clock = self.services.clock.clone();
+            let mut searcher = Searcher::new(Kernels::detected(), clock, chance.next());
+            let looked = on_snapshot(collection, |subject| {
+                Ok(recall::look(&mut searcher, &mut chance, subject))
+            });
+            if let Ok(Some(outcome)) = looked {
+                collection.shared().self_hits.count(outcome);
+            }
+        });
     }
 
     fn compact(&self) {

@@ -11,7 +11,8 @@ use crate::metrics::{
     CollectionFigures, CollectionSeries, EngineFigures, Kernel, LogMetrics, PlanFigures, QueryBlock,
     QueryCells, QueryFigures, SampleOutcome, StageCells, WriteCells,
 };
-use crate::recall::{AccuracyReport, ClassAccuracy, QueryClass};
+use crate::quality::Defect;
+use crate::recall::{AccuracyReport, ClassAccuracy, QueryClass, SelfHit};
 use crate::{Engine, limits};
 
 /// Adds every family of an engine with the default number of series: for those who want the catalogue without an
@@ -88,8 +89,9 @@ fn collect_series(series: &CollectionSeries, now: Timestamp, out: &mut Writer<'_
 }
 
 /// What a query reads to find its hits.
-const INDEX: [Component; 4] = [
+const INDEX: [Component; 5] = [
     Component::Vectors,
+    Component::Codes,
     Component::Graph,
     Component::SparseIndex,
     Component::Ids,
@@ -112,6 +114,15 @@ fn figures_of(shared: &Shared, accuracy: &AccuracyReport) -> CollectionFigures {
     let mut samples = Family::default();
     *samples.of_mut(SampleOutcome::Measured) = measured.into();
     *samples.of_mut(SampleOutcome::Skipped) = skipped.into();
+    let mut self_hits = Family::default();
+    for &outcome in SelfHit::ALL {
+        *self_hits.of_mut(outcome) = shared.self_hits.counted(outcome).into();
+    }
+    let mut defects = Family::default();
+    for &defect in Defect::ALL {
+        *defects.of_mut(defect) = shared.quality.noted(defect).into();
+    }
+    let slots = state.ids.len() + state.tombstones;
     CollectionFigures {
         memory: ledger.total().into(),
         memory_peak: ledger.peak().into(),
@@ -124,6 +135,11 @@ fn figures_of(shared: &Shared, accuracy: &AccuracyReport) -> CollectionFigures {
         vectors: state.vectors.into(),
         graph_vectors: shared.graph_vectors(&state).into(),
         tombstones: state.tombstones.into(),
+        tombstone_ratio: (slots > 0).then(|| state.tombstones as f64 / slots as f64).into(),
+        unreachable_nodes: shared.unreachable_nodes().into(),
+        self_hits,
+        defects,
+        norm_drift: shared.quality.drift().into(),
         log_bytes: shared.log_bytes().into(),
         accuracy: (*mean).into(),
         accuracy_lower_bound: (*lower_bound).into(),

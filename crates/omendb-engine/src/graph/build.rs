@@ -174,12 +174,13 @@ impl Build<'_> {
         if graph.is_connected {
             return Progress::Current;
         }
-        graph.reach(kernels, self.is_stopped);
+        let unreachable = graph.reach(kernels, self.is_stopped);
         if (self.is_stopped)() {
             return Progress::Stopped;
         }
         Progress::Connected(Graph {
             is_connected: true,
+            unreachable,
             ..graph.clone()
         })
     }

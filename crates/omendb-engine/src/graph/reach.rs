@@ -11,7 +11,7 @@ const CANDIDATES: usize = 64;
 const ROUNDS: usize = 4;
 
 impl Graph {
-    /// Leads to every node that `is_stopped` leaves time for; returns how many links that took.
+    /// Leads to every node that `is_stopped` leaves time for; returns how many are still out of reach.
     pub(super) fn reach(&self, kernels: &'static Kernels, is_stopped: &dyn Fn() -> bool) -> u64 {
         let (mut walk, mut added) = (Walk::default(), 0);
         for _ in 0..ROUNDS {
@@ -35,7 +35,12 @@ impl Graph {
                 break;
             }
         }
-        added
+        let mut reached = vec![false; self.slots()];
+        self.follow(self.entry, &mut reached);
+        let nodes = self
+            .numbered_blocks()
+            .flat_map(|(number, block)| block.nodes().map(move |position| self.node(number, position)));
+        nodes.filter(|&node| !reached[node as usize]).count() as u64
     }
 
     /// Marks what is reached from a node.

@@ -12,6 +12,8 @@ use crate::activity::Activity;
 use crate::recall::compare::{Comparison, compare};
 use crate::recall::{Accuracy, QueryClass, Sample, WorstQuery};
 
+/// Which part of the CPU time is for samples; the rest is for what is done aside.
+const SAMPLES_PART: f64 = 0.75;
 /// No draw until the sample in hand is dealt with.
 const IN_HAND: u64 = u64::MAX;
 /// After a draw that came to nothing, its collection waits this long, so that failing queries do not use up the draws.
@@ -29,12 +31,14 @@ pub(crate) struct Probe {
 #[derive(Debug)]
 struct Bucket {
     clock: Clock,
-    /// CPU seconds per second.
+    /// CPU seconds per second, for samples and for what is done aside.
     share: f64,
     /// No draw before this time, in nanoseconds of the clock.
     next_draw: AtomicU64,
     /// Collections that take part in the draws.
     sampled: AtomicU64,
+    /// Nothing is done aside before this time, in nanoseconds of the clock.
+    next_aside: AtomicU64,
     /// CPU time taken so far, in nanoseconds.
     spent: AtomicU64,
     is_stopped: AtomicBool,
@@ -58,6 +62,7 @@ impl Probe {
             share,
             next_draw: AtomicU64::new(0),
             sampled: AtomicU64::new(1),
+            next_aside: AtomicU64::new(0),
             spent: AtomicU64::new(0),
             is_stopped: AtomicBool::new(share <= 0.0),
             in_hand: Activity::default(),
@@ -111,6 +116,22 @@ impl Probe {
         self.bucket.sampled.store(count.max(1) as u64, Relaxed);
     }
 
+    /// Does something beside the samples, on this thread, if there is CPU time for it again.
+    pub(crate) fn aside(&self, work: impl FnOnce()) {
+        let bucket = &self.bucket;
+        let due = bucket.next_aside.load(Relaxed);
+        if bucket.is_stopped.load(Relaxed) || bucket.clock.now().as_nanos() < due {
+            return;
+        }
+        let started = CpuTime::now();
+        work();
+        let cost = started.elapsed_nanos();
+        bucket.spent.fetch_add(cost, Relaxed);
+        let wait = cost as f64 / (bucket.share * (1.0 - SAMPLES_PART));
+        let next = bucket.clock.now().as_nanos().saturating_add(wait as u64);
+        bucket.next_aside.store(next, Relaxed);
+    }
+
     /// CPU time that measuring has taken.
     pub(crate) fn cpu_seconds(&self) -> f64 {
         self.bucket.spent.load(Relaxed) as f64 / 1e9
@@ -156,7 +177,7 @@ impl Bucket {
             self.in_hand.end();
             let cost = started.elapsed_nanos();
             self.spent.fetch_add(cost, Relaxed);
-            let cost_nanos = cost as f64 / self.share;
+            let cost_nanos = cost as f64 / (self.share * SAMPLES_PART);
             let now = self.clock.now().as_nanos();
             let sampled = self.sampled.load(Relaxed);
             accuracy

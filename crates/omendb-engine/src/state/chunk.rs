@@ -111,6 +111,7 @@ pub(crate) struct Rows {
     dimension: usize,
     slots: usize,
     charge: Charge,
+    code_charge: Option<Charge>,
 }
 
 impl Chunk {
@@ -205,7 +206,7 @@ impl Chunk {
     /// The chunk leaves the current state: what readers still hold of it is retired.
     pub(crate) fn retire(&self) {
         self.entries.charge.retire();
-        self.columns.iter().for_each(|rows| rows.charge.retire());
+        self.columns.iter().for_each(|rows| rows.retire());
         self.sparse.iter().for_each(|rows| rows.retire());
     }
 }
@@ -246,20 +247,24 @@ impl Rows {
     fn new(column: &ColumnLayout, slots: usize, ledger: &Arc<Ledger>) -> Self {
         let dimension = column.dimension;
         let codes = column.is_coded.then(|| Codes::with_capacity(dimension, slots));
-        let code_bytes = if column.is_coded {
-            Codes::row_bytes(dimension)
-        } else {
-            0
-        };
-        let bytes = (dimension * size_of::<f32>() + code_bytes) * slots + size_of::<Self>();
+        let code_bytes = Codes::row_bytes(dimension) * slots;
+        let bytes = dimension * size_of::<f32>() * slots + size_of::<Self>();
         Self {
             values: Vec::with_capacity(dimension * slots),
+            code_charge: codes
+                .is_some()
+                .then(|| Charge::new(ledger, Component::Codes, code_bytes)),
             codes,
             present: SlotBits::default(),
             dimension,
             slots,
             charge: Charge::new(ledger, Component::Vectors, bytes),
         }
+    }
+
+    fn retire(&self) {
+        self.charge.retire();
+        self.code_charge.iter().for_each(Charge::retire);
     }
 
     /// All rows written so far.
@@ -306,6 +311,7 @@ impl Clone for Rows {
             dimension,
             slots,
             charge,
+            code_charge,
         } = self;
         let (dimension, slots) = (*dimension, *slots);
         let values = with_room(values, dimension * slots);
@@ -316,6 +322,7 @@ impl Clone for Rows {
             dimension,
             slots,
             charge: charge.clone(),
+            code_charge: code_charge.clone(),
         }
     }
 }

@@ -62,7 +62,7 @@ impl Worker {
 }
 
 /// Searches the newest snapshot of a collection.
-fn on_snapshot<T>(
+pub(crate) fn on_snapshot<T>(
     collection: &Collection,
     search: impl FnOnce(Subject<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {

@@ -40,6 +40,8 @@ mod metrics;
 mod payload_index;
 /// Upsert, replace, delete, retrieve, scroll, count.
 mod points;
+/// Vectors with a defect, lengths that drift, and stored vectors that find themselves.
+mod quality;
 /// Live recall: measured on the side, within its share of the processor.
 mod recall;
 /// The first pass over coded rows: same answers, fewer bytes.

@@ -137,19 +137,22 @@ fn writes_move_what_they_did() {
     );
     // One chunk was given up whole; the other still has its dead.
     assert_eq!(scrape.main("omendb_engine_tombstones"), 243.0);
+    assert_eq!(scrape.main("omendb_engine_tombstone_ratio"), 243.0 / 244.0);
     for family in [
         "omendb_engine_batch_points",
+        "omendb_log_commit_points",
         "omendb_log_commits_joined",
         "omendb_log_fsync_seconds",
     ] {
         assert_eq!(plain(family), 2.0, "{family}");
     }
-    let sizes = scrape.snapshot();
-    let Some(omendb_metrics::Reading::Distribution(sizes)) = sizes.find("omendb_engine_batch_points", &[])
-    else {
-        panic!("no sizes");
-    };
-    assert_eq!(sizes.sum(), 999.0);
+    for family in ["omendb_engine_batch_points", "omendb_log_commit_points"] {
+        let sizes = scrape.snapshot();
+        let Some(omendb_metrics::Reading::Distribution(sizes)) = sizes.find(family, &[]) else {
+            panic!("no sizes");
+        };
+        assert_eq!(sizes.sum(), 999.0, "{family}");
+    }
     let written = plain("omendb_log_written_bytes_total");
     assert!(
         (26_991.0..27_300.0).contains(&written),
@@ -176,7 +179,7 @@ fn compaction_and_snapshots_are_counted() {
         let labels = [("db_id", "main"), ("kind", "compaction")];
         (
             scrape.value("omendb_engine_index_rebalances_total", &labels),
-            scrape.value("omendb_engine_rebalance_seconds", &[]),
+            scrape.value("omendb_engine_rebalance_seconds", &[("kind", "compaction")]),
         )
     };
     let snapshots = |outcome| scrape.value("omendb_snapshot_attempts_total", &[("outcome", outcome)]);

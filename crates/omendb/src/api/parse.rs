@@ -54,11 +54,14 @@ where
         return ApiError::bad_request("the request body is empty, a JSON object is expected");
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let mut is_not_finite = false;
     let message = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
         Err(error) => {
             let path = join(prefix, &error.path().to_string());
             let inner = error.into_inner();
-            let place = excerpt(bytes, &inner).map_or(String::new(), |near| format!(", near `{near}`"));
+            let near = excerpt(bytes, &inner);
+            is_not_finite = near.as_deref().is_some_and(is_no_finite_number);
+            let place = near.map_or(String::new(), |near| format!(", near `{near}`"));
             if path.is_empty() {
                 format!("{inner}{place}")
             } else {
@@ -68,7 +71,12 @@ where
         // Only what follows the value is wrong, and the path is the whole body.
         Ok(_) => fast.to_string(),
     };
-    ApiError::bad_request(format!("cannot read the JSON body: {message}"))
+    ApiError::bad_request(format!("cannot read the JSON body: {message}")).about_not_finite(is_not_finite)
+}
+
+/// Whether a token that is no JSON means a number that is not finite, as programs write them.
+fn is_no_finite_number(token: &str) -> bool {
+    token.parse::<f32>().is_ok_and(|number| !number.is_finite())
 }
 
 /// `path` below `prefix`; the library writes `.` and `?` for the value itself and for what it lost track of.

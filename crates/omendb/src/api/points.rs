@@ -113,7 +113,11 @@ fn submit(
     body: Bytes,
     parse: impl FnOnce(&[u8]) -> Result<WriteBatch, ApiError>,
 ) -> Result<(Pending, usize), ApiError> {
-    let batch = parse(&body)?;
+    let batch = parse(&body).inspect_err(|error| {
+        if error.is_not_finite() {
+            collection.note_not_finite();
+        }
+    })?;
     drop(body);
     let operations = batch.operations.len();
     let (sender, receiver) = oneshot::channel();

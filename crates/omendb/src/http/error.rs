@@ -19,6 +19,8 @@ pub struct ApiError {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// For the log only: what the client is not told.
     detail: Option<String>,
+    /// Whether what is refused is a number that is not finite.
+    is_not_finite: bool,
 }
 
 impl ApiError {
@@ -29,6 +31,7 @@ impl ApiError {
             message: message.into(),
             headers: Vec::new(),
             detail: None,
+            is_not_finite: false,
         }
     }
 
@@ -108,6 +111,20 @@ impl ApiError {
     /// What only the log is told.
     pub(crate) fn detail(&self) -> Option<&str> {
         self.detail.as_deref()
+    }
+
+    /// Whether what is refused is a number that is not finite: NaN, an infinity, or one beyond every float.
+    pub(crate) fn is_not_finite(&self) -> bool {
+        self.is_not_finite
+    }
+
+    /// The same error, saying that of itself.
+    #[must_use]
+    pub(crate) fn about_not_finite(self, is_not_finite: bool) -> Self {
+        Self {
+            is_not_finite,
+            ..self
+        }
     }
 
     /// The same error with one more header.

@@ -65,15 +65,17 @@ impl Collect for AllocatorFigures {
 
 /// What the C library says about its heap, bytes.
 #[derive(Debug, Clone, Copy)]
-struct Heap {
-    allocated: usize,
-    free: usize,
+pub(crate) struct Heap {
+    /// In live allocations.
+    pub(crate) allocated: usize,
+    /// Obtained from the system and in no live allocation; some of it may have been given back or never used.
+    pub(crate) free: usize,
 }
 
 impl Heap {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[expect(unsafe_code, reason = "the allocator is reached through the C ABI only")]
-    fn read() -> Option<Self> {
+    pub(crate) fn read() -> Option<Self> {
         // SAFETY: mallinfo2 has no arguments and no preconditions, may be called from any thread (it takes the
         // allocator's own locks), and returns its figures by value.
         let info = unsafe { libc::mallinfo2() };
@@ -85,7 +87,7 @@ impl Heap {
 
     /// Other C libraries keep no account.
     #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-    fn read() -> Option<Self> {
+    pub(crate) fn read() -> Option<Self> {
         None
     }
 }

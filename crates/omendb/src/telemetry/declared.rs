@@ -3,6 +3,7 @@
 use omendb_metrics::{Catalogue, Clock, Collect, DeclarationError, Registry, Snapshot};
 
 use crate::telemetry::allocator::AllocatorMetrics;
+use crate::telemetry::memory::MemoryMetrics;
 use crate::telemetry::pools::PoolFigures;
 use crate::telemetry::process::ProcessMetrics;
 use crate::telemetry::web::WebMetrics;
@@ -26,7 +27,8 @@ impl Collect for Declarations {
         catalogue.group::<RequestWindow>()?;
         catalogue.group::<PoolFigures>()?;
         catalogue.group::<AllocatorMetrics>()?;
-        catalogue.group::<ProcessMetrics>()
+        catalogue.group::<ProcessMetrics>()?;
+        catalogue.group::<MemoryMetrics>()
     }
 
     fn collect(&self, _out: &mut Snapshot) {}

@@ -2,6 +2,7 @@
 
 mod allocator;
 mod declared;
+mod memory;
 pub mod page;
 mod pools;
 mod process;
@@ -21,6 +22,7 @@ use tokio::sync::Semaphore;
 use crate::http::identity::RequestIds;
 use crate::pool::{ConnectionPool, Slots};
 use crate::telemetry::allocator::AllocatorFigures;
+use crate::telemetry::memory::MemoryFigures;
 use crate::telemetry::pools::PoolOccupancy;
 use crate::telemetry::process::ProcessFigures;
 use crate::telemetry::requests::{Endpoint, RequestStats, Status};
@@ -61,12 +63,13 @@ impl Telemetry {
         let registry = Registry::new(
             clock.clone(),
             vec![
-                engine,
+                Arc::clone(&engine) as _,
                 Arc::clone(&web) as _,
                 Arc::clone(&windows) as _,
                 Arc::new(PoolOccupancy { slots, connections }),
                 Arc::new(AllocatorFigures),
                 Arc::new(ProcessFigures),
+                Arc::new(MemoryFigures { engine }),
             ],
         )?;
         Ok(Self {

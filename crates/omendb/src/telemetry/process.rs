@@ -74,6 +74,30 @@ impl Collect for ProcessFigures {
     }
 }
 
+/// Physical memory of the process, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ResidentMemory {
+    /// Heaps, stacks and what the program writes.
+    pub(crate) anonymous: u64,
+    /// Pages of files, the program's own among them.
+    pub(crate) file: u64,
+    /// The most of both that there was at once.
+    pub(crate) peak: u64,
+}
+
+impl ResidentMemory {
+    /// `None` where /proc does not tell them apart.
+    pub(crate) fn read() -> Option<Self> {
+        let status = read("/proc/self/status");
+        let bytes = |key| status_bytes(&status, key);
+        Some(Self {
+            anonymous: bytes("RssAnon:")?,
+            file: bytes("RssFile:")? + bytes("RssShmem:")?,
+            peak: bytes("VmHWM:")?,
+        })
+    }
+}
+
 /// Physical memory of the process, bytes.
 pub(crate) fn resident_bytes() -> Option<u64> {
     status_bytes(&read("/proc/self/status"), "VmRSS:")

@@ -68,6 +68,34 @@ fn writes_move_what_they_wrote() {
 }
 
 #[test]
+fn vectors_with_a_defect_are_counted_however_they_are_refused() {
+    let server = Server::start();
+    let mut client = server.client();
+    create_collection(&mut client, "c", "Cosine");
+    let defects = || {
+        let page = server.scrape();
+        ["not_finite", "wrong_dimension", "zero_length"].map(|kind| {
+            page.value(&format!(
+                r#"omendb_engine_vector_defects_total{{db_id="c",kind="{kind}"}}"#
+            ))
+        })
+    };
+    let mut check = |vector: &str, status: u16, expected: [f64; 3]| {
+        let body = format!(r#"{{"points": [{{"id": 1, "vector": {vector}}}]}}"#);
+        let answer = client.send("PUT", "/collections/c/points", &[], body.as_bytes());
+        assert_eq!(answer.status, status, "{vector}: {}", answer.text());
+        assert_eq!(defects(), expected, "{vector}");
+    };
+    check("[1, 2, 3, 4]", 200, [0.0, 0.0, 0.0]);
+    check("[1, 2, NaN, 4]", 400, [1.0, 0.0, 0.0]);
+    check("[1, -Infinity, 3, 4]", 400, [2.0, 0.0, 0.0]);
+    check("[1, 1e999, 3, 4]", 400, [3.0, 0.0, 0.0]);
+    check("[1, two, 3, 4]", 400, [3.0, 0.0, 0.0]);
+    check("[1, 2]", 400, [3.0, 1.0, 0.0]);
+    check("[0, 0, 0, 0]", 200, [3.0, 1.0, 1.0]);
+}
+
+#[test]
 fn queries_move_the_work_they_did() {
     let server = Server::start();
     let (mut client, mut scraper) = (server.client(), server.client());
@@ -199,6 +227,7 @@ fn memory_follows_what_the_collection_holds() {
         .map(|(_, bytes)| bytes)
         .sum();
     assert_eq!(components, allocated(&full), "the components add up to the whole");
+    check_memory(&full, allocated(&full));
 
     client.delete("/collections/c").result();
     let gone = server.scrape();
@@ -208,6 +237,22 @@ fn memory_follows_what_the_collection_holds() {
         .filter(|series| series.contains(r#"db_id="c""#))
         .collect();
     assert!(left.is_empty(), "series of a deleted collection: {left:?}");
+}
+
+/// The parts of the process's memory add up to it, to within what it allocates between two looks.
+fn check_memory(page: &Page, collections: f64) {
+    let part = |part: &str| page.value(&format!("omendb_memory_bytes{{part=\"{part}\"}}"));
+    assert_eq!(part("collections"), collections);
+    let metrics = part("metrics") / page.value("omendb_metrics_memory_bytes");
+    assert!((0.9..=1.0).contains(&metrics), "{metrics} of the metrics");
+    let parts = ["collections", "metrics", "code", "free", "unattributed"].map(part);
+    assert!(parts.iter().all(|bytes| *bytes > 0.0), "{parts:?}");
+    let (sum, whole) = (
+        parts.iter().sum::<f64>(),
+        page.value("process_resident_memory_bytes"),
+    );
+    assert!((sum / whole - 1.0).abs() < 0.05, "{parts:?} of {whole}");
+    assert!(page.value("omendb_memory_peak_bytes") >= whole * 0.99);
 }
 
 #[test]
