@@ -6,11 +6,13 @@ mod load;
 mod target;
 mod truth;
 
+use omendb::client::Client;
 use omendb_bench::dataset::{self, Matrix, Package};
 use omendb_bench::stopwatch::wall_s;
 use serde_json::{Value, json};
 
 use crate::ingest::bodies;
+use crate::server::send;
 use crate::{Options, Report};
 use connection::request;
 use load::{Load, Round};
@@ -75,6 +77,16 @@ pub(crate) fn measure(options: &Options) -> Result<Report, String> {
         &mut report,
     )?;
     Ok(report)
+}
+
+/// What a server of our own answers on a path when it holds all points with their payloads, indexed.
+pub(crate) fn asked_when_loaded(options: &Options, path: &str) -> Result<Value, String> {
+    let directory = dataset::directory(options.data.as_deref())?;
+    let (packages, points) = (dataset::packages(&directory)?, dataset::vectors(&directory)?);
+    let target = Target::of(&HttpOptions::default())?;
+    let collection = target.create_collection(points.columns())?;
+    ingest(&collection, (&packages, &points), &mut Report::default())?;
+    send(&mut Client::new(target.address()), "GET", path, "")
 }
 
 /// Uploads all points by one client, then waits until they are indexed.

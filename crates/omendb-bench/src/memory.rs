@@ -2,7 +2,10 @@
 //!
 //! The account is compared with the allocator's in the tests of omendb-metrics. Every execution slot has cells of its
 //! own, so the bytes grow with the processors. Budgets: 50 KB for all default metrics, 80 bytes for each series of a
-//! counter, 8 KB for the compressed page.
+//! counter, 8 KB for the compressed page. And where the memory of a server is that holds the 50,000 real points: what
+//! nobody accounts for may be a twentieth of it.
+
+use std::collections::BTreeMap;
 
 use omendb::client::Client;
 use omendb_engine::{CollectionConfig, Distance};
@@ -10,6 +13,7 @@ use omendb_metrics::{Counters, Metric as _, gzip};
 use serde_json::{Value, json};
 
 use crate::export::{ENDPOINTS, Route, STATUSES, Status};
+use crate::http::asked_when_loaded;
 use crate::server::{Server, send};
 use crate::{Options, Report};
 
@@ -22,7 +26,7 @@ const QUERIES: usize = 100;
 const MORE_COLLECTIONS: usize = 16;
 
 /// `cargo x bench memory`
-pub(crate) fn measure(_options: &Options) -> Result<Report, String> {
+pub(crate) fn measure(options: &Options) -> Result<Report, String> {
     let mut report = Report::default();
     let (one, all) = with_traffic()?;
     report.push("default_metrics_bytes", one);
@@ -34,7 +38,28 @@ pub(crate) fn measure(_options: &Options) -> Result<Report, String> {
     let page = page_of_one_route()?;
     report.push("default_page_bytes", page.len());
     report.push("default_page_gzip_bytes", gzip(&page).len());
+    let parts = parts_when_loaded(options)?;
+    let whole: f64 = parts.values().sum();
+    let unattributed = parts.get("unattributed").copied().unwrap_or(whole);
+    report.push("ledger_bytes", json!(parts));
+    report.push("ledger_unattributed_fraction", unattributed / whole);
     Ok(report)
+}
+
+/// The physical memory of a server that holds the real points, by what it is used for.
+fn parts_when_loaded(options: &Options) -> Result<BTreeMap<String, f64>, String> {
+    const FAMILY: &str = "omendb_memory_bytes";
+    let page = asked_when_loaded(options, &format!("/metrics/json?name[]={FAMILY}"))?;
+    let samples = page["families"][0]["samples"].as_array();
+    let samples = samples.ok_or_else(|| format!("no {FAMILY} in {page}"))?;
+    let part = |sample: &Value| {
+        Some((
+            sample["labels"]["part"].as_str()?.to_owned(),
+            sample["value"].as_f64()?,
+        ))
+    };
+    let parts: Option<BTreeMap<_, _>> = samples.iter().map(part).collect();
+    parts.ok_or_else(|| format!("{FAMILY} is not as expected: {page}"))
 }
 
 /// Bytes held by all metrics of a server with one collection, and with [`MORE_COLLECTIONS`], each of which was
