@@ -192,22 +192,30 @@ fn email(text: &str, token: &Range<usize>) -> Option<Range<usize>> {
 /// A stretch within `token` that looks drawn by chance.
 fn random(text: &str, token: &Range<usize>) -> Option<Range<usize>> {
     let mut at = token.start;
-    // `/` is in base64 and between the parts of a path: what looks random is one part, or all of them together.
-    let parts = text[token.clone()].split(['/', '=', '@', '.']);
-    let parts = parts.map(|part| {
+    // What no alphabet of secrets has ends a part. `/` is in base64 and between the parts of a path, which begins with
+    // one and a word: of a path each part counts for itself.
+    let first = text[token.clone()]
+        .strip_prefix('/')
+        .and_then(|rest| rest.split('/').next());
+    let is_path = first.is_some_and(|first| first.bytes().all(|byte| byte.is_ascii_lowercase()));
+    let ends = |c: char| ".=@".contains(c) || (is_path && c == '/');
+    let mut parts = text[token.clone()].split(ends).map(|part| {
         let start = at;
         at += part.len() + 1;
         start..start + part.len()
     });
-    std::iter::once(token.clone())
-        .chain(parts)
-        .find(|part| is_random(&text[part.clone()]))
+    parts.find(|part| is_random(&text[part.clone()]))
 }
 
 fn is_random(part: &str) -> bool {
     if part.len() >= SHORTEST_RANDOM_HEX && part.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return true;
     }
+    if part.len() < SHORTEST_RANDOM {
+        return false;
+    }
+    let pieces = part.split(['-', '_']).filter(|piece| !is_hash(piece));
+    let part = pieces.collect::<Vec<_>>().join("-");
     let Classes {
         lower,
         upper,
@@ -216,7 +224,7 @@ fn is_random(part: &str) -> bool {
         lower_runs,
         upper_runs,
         changes_of_digits,
-    } = Classes::of(part);
+    } = Classes::of(&part);
     let is_words = signs * 7 > part.len();
     if part.len() >= SHORTEST_RANDOM && lower > 0 && upper > 0 && !is_words {
         // What chance draws changes from one class to another at six of ten places: runs of small letters have 1.7 of
@@ -227,7 +235,13 @@ fn is_random(part: &str) -> bool {
         && digits > 0
         && signs == 0
         && !part.bytes().all(|byte| byte.is_ascii_hexdigit())
-        && changes_of_digits * 5 >= part.len()
+        && changes_of_digits * 7 >= part.len()
+}
+
+/// Whether a piece of a name is the beginning of a hash, which looks as random as a secret.
+fn is_hash(piece: &str) -> bool {
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (6..SHORTEST_RANDOM_HEX).contains(&piece.len()) && piece.bytes().all(is_hex)
 }
 
 /// How many characters of each class there are, and how they follow one another.
@@ -427,7 +441,7 @@ mod tests {
                 let text = format!("field \"{secret}\" of 7");
                 let shown = redacted(&text);
                 // A stretch that survives must be too short to be of use.
-                !shown.starts_with("field \"_redacted") || shown.contains(&secret[secret.len() / 2..])
+                !shown.contains(REDACTED) || shown.contains(&secret[secret.len() / 2..])
             });
             let missed = missed.count();
             assert!(

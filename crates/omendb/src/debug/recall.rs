@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use omendb_engine::{AccuracyReport, ClassAccuracy, Collection, QueryClass, WorstQuery};
+use omendb_metrics::redacted;
 use serde::Serialize;
 
 use crate::http::app::App;
@@ -81,7 +82,8 @@ fn of_collection(collection: &Collection) -> CollectionRecall {
         worst,
     } = collection.accuracy();
     CollectionRecall {
-        db_id: collection.name().to_owned(),
+        // As in the figures that lead here.
+        db_id: redacted(collection.name()).into_owned(),
         samples,
         recall: mean,
         lower_bound,

@@ -76,13 +76,13 @@ fn the_level_is_changed_while_the_server_runs() {
     let level = |client: &mut crate::client::Client| client.get("/debug/log-level").json()["level"].clone();
     assert_eq!(level(&mut client), "info");
     let named = |name: &str| server.log().lines().filter(|line| line.contains(name)).count();
-    client.send("GET", "/livez", &[("x-request-id", "before")], b"");
+    client.send("GET", "/livez", &[("x-request-id", "first-call")], b"");
 
     let changed = client.put("/debug/log-level", &json!({"level": "info,omendb::http=debug"}));
     assert_eq!(changed.json()["level"], "info,omendb::http=debug");
     assert_eq!(level(&mut client), "info,omendb::http=debug");
-    client.send("GET", "/livez", &[("x-request-id", "during")], b"");
-    line_with(&server, "during");
+    client.send("GET", "/livez", &[("x-request-id", "second-call")], b"");
+    line_with(&server, "second-call");
 
     let refused = client.put("/debug/log-level", &json!({"level": "loud"}));
     assert_eq!(refused.status, 422);
@@ -98,9 +98,14 @@ fn the_level_is_changed_while_the_server_runs() {
     assert_eq!(level(&mut client), "info,omendb::http=debug");
 
     client.put("/debug/log-level", &json!({"level": "warn"}));
-    client.send("GET", "/livez", &[("x-request-id", "after")], b"");
+    client.send("GET", "/livez", &[("x-request-id", "third-call")], b"");
     create_collection(&mut client, "c", "Dot");
-    assert_eq!((named("before"), named("after")), (0, 0), "{}", server.log());
+    assert_eq!(
+        (named("first-call"), named("third-call")),
+        (0, 0),
+        "{}",
+        server.log()
+    );
     assert_eq!(named("the log level was changed"), 2);
 }
 
