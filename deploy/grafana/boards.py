@@ -136,6 +136,7 @@ BOARDS = {
     "Credentials": [
         ("Logins a second", "reqps", [(rate("omendb_auth_requests_total", "status"), "{{status}}")]),
         ("Tokens looked at a second", "reqps", [(rate("omendb_auth_token_validations_total", "status"), "{{status}}")]),
+        ("Audit events a second", "short", [(rate("omendb_audit_events_total", "outcome"), "{{outcome}}")]),
         ("Not permitted, a second", "reqps", [(rate("omendb_auth_authorization_failures_total", "permission"), "{{permission}}")]),
     ],
     "Storage": [
