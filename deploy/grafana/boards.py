@@ -64,6 +64,7 @@ BOARDS = {
         ("P99 of the last minute, as the server says", "s", [(f"omendb_engine_query_latency_p99_seconds{{{DB}}}", "{{db_id}}")]),
         ("P95 by stage", "s", [(quantile(0.95, "omendb_query_stage_seconds", "stage"), "{{stage}}")]),
         ("Time by stage, seconds a second", "short", [(rate("omendb_query_stage_seconds_sum", "stage"), "{{stage}}")]),
+        ("Whole requests, first byte to last", "s", quantiles("omendb_query_exchange_seconds")),
         ("Queries in a batch", "short", quantiles("omendb_engine_batch_queries")),
     ],
     "Recall and work": [

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use omendb_metrics::Series;
+use omendb_metrics::{Origin, Series};
 use omendb_storage::{CommitQueue, Refusal};
 
 pub use info::{CollectionInfo, CollectionStatus};
@@ -38,8 +38,8 @@ use crate::recall::{Accuracy, AccuracyReport};
 use crate::sparse_index::{self, SparseIndexes};
 use crate::state::State;
 use crate::{
-    CollectionConfig, Error, ErrorKind, Filter, IndexInfo, PayloadSelector, PointId, Record, VectorSelector,
-    WriteBatch, WriteOutcome, limits, validation,
+    CollectionConfig, Error, ErrorKind, Filter, IndexInfo, PayloadSelector, PointId, Record, SearchStats,
+    VectorSelector, WriteBatch, WriteOutcome, limits, validation,
 };
 
 /// A page of a scroll.
@@ -113,6 +113,11 @@ impl Collection {
     /// The recall of the sampled queries of the last 15 minutes.
     pub fn accuracy(&self) -> AccuracyReport {
         self.shared.accuracy.report(self.shared.services.clock.now())
+    }
+
+    /// The recall of the query that was sampled for a request, if it is among the newest samples and measured already.
+    pub fn sampled_recall(&self, origin: &Origin) -> Option<f64> {
+        self.shared.accuracy.recall_of(origin)
     }
 
     /// Checks a batch and queues it; returns at once. `done` is called once, on another thread, when the batch is
@@ -195,29 +200,42 @@ impl Collection {
         with_payload: &PayloadSelector,
         with_vector: &VectorSelector,
     ) -> Result<(Vec<Record>, Option<PointId>), Error> {
-        self.scroll_page(&ScrollPage {
+        let page = ScrollPage {
             offset,
             limit,
             filter: None,
             with_payload,
             with_vector,
-        })
+        };
+        self.scroll_page(&page, &mut SearchStats::default())
     }
 
-    /// [`scroll`](Self::scroll) over the points that pass a filter.
+    /// [`scroll`](Self::scroll) over the points that pass a filter. A scroll is no query: what it did is in `stats`, and
+    /// in no figure.
     ///
     /// # Errors
     /// As for [`retrieve`](Self::retrieve), and [`ErrorKind::Invalid`] for a filter beyond its limits.
-    pub fn scroll_page(&self, page: &ScrollPage<'_>) -> Result<(Vec<Record>, Option<PointId>), Error> {
+    pub fn scroll_page(
+        &self,
+        page: &ScrollPage<'_>,
+        stats: &mut SearchStats,
+    ) -> Result<(Vec<Record>, Option<PointId>), Error> {
+        let clock = &self.shared.services.clock;
         check_page("limit", page.limit)?;
         page.filter.map_or(Ok(()), Filter::check)?;
         let projection = Projection::new(&self.config(), page.with_payload, page.with_vector)?;
         let state = self.snapshot()?;
-        let (slots, next) = select::page(&state, page.filter, page.offset, page.limit);
+        stats.sequence = state.sequence;
+        let places = (page.offset, page.limit);
+        let (slots, next) = select::page(&state, page.filter, places, (clock, stats));
+        let begun = clock.now();
         let records = slots
             .into_iter()
             .filter_map(|slot| projection.record(&state, slot).transpose());
-        Ok((records.collect::<Result<_, _>>()?, next))
+        let records = records.collect::<Result<Vec<_>, _>>()?;
+        stats.hits = records.len() as u64;
+        stats.gather_ns += clock.now().nanos_since(begun);
+        Ok((records, next))
     }
 
     /// How many points there are.
@@ -233,8 +251,19 @@ impl Collection {
     /// # Errors
     /// As for [`count`](Self::count), and [`ErrorKind::Invalid`] for a filter beyond its limits.
     pub fn count_matching(&self, filter: &Filter) -> Result<u64, Error> {
+        self.count_passing(filter, &mut SearchStats::default())
+    }
+
+    /// [`count_matching`](Self::count_matching), with what it did in `stats`, and in no figure.
+    ///
+    /// # Errors
+    /// As for `count_matching`.
+    pub fn count_passing(&self, filter: &Filter, stats: &mut SearchStats) -> Result<u64, Error> {
         filter.check()?;
-        Ok(select::count(&*self.snapshot()?, &self.shared.indexes(), filter))
+        let state = self.snapshot()?;
+        stats.sequence = state.sequence;
+        let work = (&self.shared.services.clock, stats);
+        Ok(select::count(&state, &self.shared.indexes(), filter, work))
     }
 
     /// The newest published version, for as long as the caller holds it.

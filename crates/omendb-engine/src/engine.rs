@@ -28,7 +28,7 @@ use housekeeping::Housekeeping;
 use crate::activity::Activity;
 use crate::catalog::Catalog;
 use crate::collection::{LoadCounts, Services};
-use crate::metrics::{CollectionSeries, LogMetrics, StageCells};
+use crate::metrics::{BatchCells, CollectionSeries, LogMetrics};
 use crate::recall::Probe;
 use crate::{Collection, CollectionStatus, Error, ErrorKind, Worker};
 
@@ -45,7 +45,7 @@ pub struct Engine {
     /// The collection each stands for, as in the catalogue.
     aliases: RwLock<BTreeMap<String, String>>,
     series: OpenGroup<CollectionSeries>,
-    stages: Arc<Blocks<StageCells>>,
+    batches: Arc<Blocks<BatchCells>>,
     counts: LoadCounts,
     /// Held while collections are being loaded.
     load_turn: Mutex<()>,
@@ -97,7 +97,7 @@ impl Engine {
             collections: RwLock::new(collections),
             aliases,
             series,
-            stages: Arc::default(),
+            batches: Arc::default(),
             counts: LoadCounts::default(),
             load_turn: Mutex::default(),
             is_loaded: AtomicBool::new(false),
@@ -140,7 +140,7 @@ impl Engine {
 
     /// A worker for one execution slot.
     pub fn worker(&self) -> Worker {
-        Worker::new(&self.services, &self.stages, self.directory.random())
+        Worker::new(&self.services, &self.batches, self.directory.random())
     }
 
     /// Takes no more writes, finishes those it took, stops the background threads and releases the directory.

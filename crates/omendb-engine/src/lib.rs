@@ -79,6 +79,6 @@ pub use search::{
     GroupRequest, GroupResponse, Hit, MatrixRequest, MatrixResponse, OrderBy, OrderValue, PayloadVariable,
     Prefetch, Query, Recommend, SearchRequest, SearchResponse, Strategy,
 };
-pub use stats::{Plan, SearchStats};
-pub use worker::Worker;
+pub use stats::{Plan, Reason, SearchStats};
+pub use worker::{Admission, Worker};
 pub use write::{Operation, PointSelector, UpdateMode, UpsertRule, WriteBatch, WriteOutcome, WriteStats};

@@ -48,20 +48,6 @@ impl From<ErrorKind> for QueryError {
 }
 
 labels! {
-    /// A part of the engine's work on a query.
-    pub(crate) enum Stage("stage") {
-        /// Check the request, take the snapshot, prepare the query.
-        Prepare = "prepare",
-        /// Test points against the filter, of queries that tested any.
-        Filter = "filter",
-        /// Find the best candidates, without the filter's time.
-        Scan = "scan",
-        /// Gather ids, payloads and vectors of the hits.
-        Gather = "gather",
-    }
-}
-
-labels! {
     /// What a rebalance was.
     pub(crate) enum Rebalance("kind") {
         /// Points moved out of chunks that were mostly deleted.
@@ -168,11 +154,7 @@ impl Fold for QueryBlock {
 
 metrics! {
     /// What a worker counts for all collections together.
-    pub(crate) block StageCells {
-        /// Time of each part of the engine's work on queries that did not fail.
-        ///
-        /// Right after latency has changed: it says which part of the work the change is in.
-        pub(crate) stages: Family<Stage, SparseHistogramCells> = "omendb_query_stage_seconds",
+    pub(crate) block BatchCells {
         /// Searches that one batch asked for; each of them is counted as a query too.
         ///
         /// When one request takes long: a batch occupies one slot for all its searches.

@@ -12,6 +12,7 @@ mod probe;
 mod self_hit;
 mod window;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -39,7 +40,12 @@ pub(crate) struct Accuracy {
     measured: AtomicU64,
     skipped: AtomicU64,
     window: Mutex<RecallWindow>,
+    /// The recalls of the newest samples, oldest first, and the requests that they were for.
+    latest: Mutex<VecDeque<(Origin, f64)>>,
 }
+
+/// Samples whose recall can still be asked for by request.
+const LATEST: usize = 256;
 
 /// A query that was drawn, with its answer and the version of the collection that it read.
 #[derive(Debug)]
@@ -83,6 +89,21 @@ impl Accuracy {
     /// Whether a sample was measured in the last 15 minutes.
     pub(crate) fn is_sampled(&self, now: Timestamp) -> bool {
         self.window().is_sampled(now)
+    }
+
+    /// The recall of the newest sample that was taken from a request, once it is measured.
+    pub(crate) fn recall_of(&self, origin: &Origin) -> Option<f64> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = latest.iter().rev();
+        newest.find_map(|(of, recall)| (of == origin).then_some(*recall))
+    }
+
+    fn note_origin(&self, origin: Origin, recall: f64) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.len() == LATEST {
+            latest.pop_front();
+        }
+        latest.push_back((origin, recall));
     }
 
     fn window(&self) -> MutexGuard<'_, RecallWindow> {

@@ -19,6 +19,7 @@ mod order;
 mod passing;
 mod request;
 mod rescore;
+mod rescoring;
 mod scan;
 mod screen;
 mod sparse;

@@ -43,11 +43,49 @@ impl Plan {
     }
 }
 
+/// Why a search was answered the way it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reason {
+    /// This kind of query is answered by no graph.
+    #[default]
+    Kind,
+    /// It was asked to be exact.
+    AskedExact,
+    /// The vector has no graph: too few points, none wanted, or not built yet.
+    NoGraph,
+    /// The graph compares codes, and what they say of this query or of so many hits would rule out too little.
+    NoCodes,
+    /// A walk through the graph was expected to cost less than a scan.
+    WalkCheaper,
+    /// A scan of the points, or of those that may pass, was expected to cost less than a walk through the graph.
+    ScanCheaper,
+    /// A walk through the graph was begun and given up: it met too few points that pass, or found fewer than were asked
+    /// for.
+    WalkGivenUp,
+}
+
+impl Reason {
+    /// The reason's name in an explanation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kind => "kind_of_query",
+            Self::AskedExact => "asked_exact",
+            Self::NoGraph => "no_graph",
+            Self::NoCodes => "no_codes",
+            Self::WalkCheaper => "walk_cheaper",
+            Self::ScanCheaper => "scan_cheaper",
+            Self::WalkGivenUp => "walk_given_up",
+        }
+    }
+}
+
 /// What one search did and what it took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SearchStats {
     /// How it was answered.
     pub plan: Plan,
+    /// Why that way.
+    pub reason: Reason,
     /// The sequence number of the snapshot it read.
     pub sequence: u64,
     /// Points compared with the query, deleted ones in a scanned chunk included. Of sparse vectors with an index, those
@@ -90,15 +128,78 @@ pub struct SearchStats {
     pub prepare_ns: u64,
     /// Nanoseconds to test points against the filter.
     pub filter_ns: u64,
-    /// Nanoseconds to find the best candidates, the time of the filter not included.
+    /// Nanoseconds to find the best candidates, the time of the filter and of rescoring not included.
     pub scan_ns: u64,
+    /// Nanoseconds to score rows in full that their codes did not rule out, and by a formula what prefetches found. In a
+    /// scan, told from the first rows of it: reading the clock for each would take as long as the row.
+    pub rescore_ns: u64,
     /// Nanoseconds to gather ids, payloads and vectors of the hits.
     pub gather_ns: u64,
+    /// Whether it was drawn to have its recall measured.
+    pub is_sampled: bool,
+    /// Whether its duration is shown as an exemplar, so that somebody may look for the record of its request.
+    pub is_exemplar: bool,
 }
 
 impl SearchStats {
     /// Nanoseconds from the granted start to hits ready: the sum of the stages.
     pub fn total_ns(&self) -> u64 {
-        self.prepare_ns + self.filter_ns + self.scan_ns + self.gather_ns
+        self.prepare_ns + self.filter_ns + self.scan_ns + self.rescore_ns + self.gather_ns
+    }
+
+    /// Adds what another search for the same request did and took. How that was answered is not of both.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            plan: _,
+            reason: _,
+            sequence,
+            distance_computations,
+            rescored,
+            postings,
+            bytes_touched,
+            elements,
+            elements_in_full_vectors,
+            ef,
+            hops,
+            visited,
+            chunks,
+            heap_pushes,
+            filter_estimated,
+            filter_candidates,
+            filter_checked,
+            filter_rejected,
+            hits,
+            prepare_ns,
+            filter_ns,
+            scan_ns,
+            rescore_ns,
+            gather_ns,
+            is_sampled,
+            is_exemplar,
+        } = other;
+        self.sequence = self.sequence.max(*sequence);
+        self.distance_computations += distance_computations;
+        self.rescored += rescored;
+        self.postings += postings;
+        self.bytes_touched += bytes_touched;
+        self.elements += elements;
+        self.elements_in_full_vectors += elements_in_full_vectors;
+        self.ef = self.ef.max(*ef);
+        self.hops += hops;
+        self.visited += visited;
+        self.chunks += chunks;
+        self.heap_pushes += heap_pushes;
+        self.filter_estimated += filter_estimated;
+        self.filter_candidates += filter_candidates;
+        self.filter_checked += filter_checked;
+        self.filter_rejected += filter_rejected;
+        self.hits += hits;
+        self.prepare_ns += prepare_ns;
+        self.filter_ns += filter_ns;
+        self.scan_ns += scan_ns;
+        self.rescore_ns += rescore_ns;
+        self.gather_ns += gather_ns;
+        self.is_sampled |= is_sampled;
+        self.is_exemplar |= is_exemplar;
     }
 }

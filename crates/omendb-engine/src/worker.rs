@@ -11,7 +11,7 @@ use omendb_metrics::{Blocks, Origin, Timestamp, WorkerBlock, WorkerBlocks};
 
 use crate::collection::Services;
 use crate::ledger::{Charge, Component};
-use crate::metrics::{QueryBlock, QueryError, Stage, StageCells};
+use crate::metrics::{BatchCells, QueryBlock, QueryError};
 use crate::recall::{Sample, Ticket};
 use crate::search::{Searcher, Subject};
 use crate::state::State;
@@ -22,27 +22,38 @@ use crate::{Collection, Error, Query, SearchRequest, SearchResponse, SearchStats
 pub struct Worker {
     services: Arc<Services>,
     blocks: WorkerBlocks<QueryBlock>,
-    stages: WorkerBlock<StageCells>,
+    batches: WorkerBlock<BatchCells>,
     searcher: Searcher,
-    /// Who asked for the next search.
-    origin: Option<Origin>,
+}
+
+/// Since when a query is being worked on, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Admission {
+    /// When it was let in: its recorded duration begins there.
+    pub granted: Timestamp,
+    /// What its duration is traced back by.
+    pub origin: Option<Origin>,
+}
+
+impl Admission {
+    /// Of a query that nothing is traced back by.
+    pub fn anonymous(granted: Timestamp) -> Self {
+        Self {
+            granted,
+            origin: None,
+        }
+    }
 }
 
 impl Worker {
     /// `seed` decides what chance brings.
-    pub(crate) fn new(services: &Arc<Services>, stages: &Arc<Blocks<StageCells>>, seed: u64) -> Self {
+    pub(crate) fn new(services: &Arc<Services>, batches: &Arc<Blocks<BatchCells>>, seed: u64) -> Self {
         Self {
             services: Arc::clone(services),
             blocks: WorkerBlocks::default(),
-            stages: Blocks::register(stages),
+            batches: Blocks::register(batches),
             searcher: Searcher::new(Kernels::detected(), services.clock.clone(), seed),
-            origin: None,
         }
-    }
-
-    /// Says which request the next search is for, so that its duration can be traced back to it.
-    pub fn serve(&mut self, origin: Option<Origin>) {
-        self.origin = origin;
     }
 
     /// Searches `collection` on its newest snapshot and records what it took.
@@ -56,30 +67,32 @@ impl Worker {
         collection: &Collection,
         request: &SearchRequest,
     ) -> Result<SearchResponse, Error> {
-        self.search_since(self.services.clock.now(), collection, request)
+        let admission = Admission::anonymous(self.services.clock.now());
+        self.search_admitted(admission, collection, request)
     }
 
-    /// [`search`](Self::search) for a query that was admitted at `granted`: its recorded duration begins there.
+    /// [`search`](Self::search) for a query that was admitted before.
     ///
     /// # Errors
     /// As for `search`.
-    pub fn search_since(
+    pub fn search_admitted(
         &mut self,
-        granted: Timestamp,
+        admission: Admission,
         collection: &Collection,
         request: &SearchRequest,
     ) -> Result<SearchResponse, Error> {
         let snapshot = collection.snapshot();
-        self.search_on(&snapshot, (granted, collection), request)
+        self.search_on(&snapshot, (admission, collection), request)
     }
 
-    /// Carries out several searches on one snapshot, in order.
+    /// Carries out several searches for one request on one snapshot, in order.
     ///
     /// # Errors
     /// As for [`search`](Self::search) if one of them fails, and for more than
     /// [`MAX_BATCH_SEARCHES`](limits::MAX_BATCH_SEARCHES).
     pub fn search_batch(
         &mut self,
+        origin: Option<Origin>,
         collection: &Collection,
         requests: &[SearchRequest],
     ) -> Result<Vec<SearchResponse>, Error> {
@@ -89,11 +102,12 @@ impl Worker {
                 "searches: {count} of them, more than {most}"
             )));
         }
-        self.stages.batch_queries.record(count as u64);
+        self.batches.batch_queries.record(count as u64);
         let snapshot = collection.snapshot();
         let search = |request| {
             let granted = self.services.clock.now();
-            self.search_on(&snapshot, (granted, collection), request)
+            let admission = Admission { granted, origin };
+            self.search_on(&snapshot, (admission, collection), request)
         };
         requests.iter().map(search).collect()
     }
@@ -101,7 +115,7 @@ impl Worker {
     fn search_on(
         &mut self,
         snapshot: &Result<Arc<State>, Error>,
-        (granted, collection): (Timestamp, &Collection),
+        (admission, collection): (Admission, &Collection),
         request: &SearchRequest,
     ) -> Result<SearchResponse, Error> {
         let now = self.services.clock.now();
@@ -112,7 +126,6 @@ impl Worker {
         let ticket = is_drawn
             .then(|| probe.draw(collection.accuracy_probe(), now))
             .flatten();
-        let origin = self.origin;
         let searched = snapshot.clone().and_then(|state| {
             let (indexes, graphs) = (collection.shared().indexes(), collection.shared().graphs());
             let sparse = collection.shared().sparse_indexes();
@@ -127,10 +140,12 @@ impl Worker {
             let response = self.searcher.search(subject, request)?;
             Ok((state, response))
         });
-        let (state, response) =
-            self.recorded((granted, collection), searched, |(_, response)| &response.stats)?;
+        let asked = (admission, collection);
+        let (state, mut response) = self.recorded(asked, searched, |(_, response)| &mut response.stats)?;
         if let Some(ticket) = ticket {
-            self.sample(ticket, collection, (state, origin), (request, &response));
+            response.stats.is_sampled = true;
+            let snapshot = (state, admission.origin);
+            self.sample(ticket, collection, snapshot, (request, &response));
         }
         Ok(response)
     }
@@ -138,23 +153,24 @@ impl Worker {
     /// Counts a search, and what it took if it found something.
     fn recorded<T>(
         &mut self,
-        (granted, collection): (Timestamp, &Collection),
-        searched: Result<T, Error>,
-        stats: impl FnOnce(&T) -> &SearchStats,
+        (admission, collection): (Admission, &Collection),
+        mut searched: Result<T, Error>,
+        stats: impl FnOnce(&mut T) -> &mut SearchStats,
     ) -> Result<T, Error> {
+        let Admission { granted, origin } = admission;
         let series = &collection.shared().series;
-        let origin = self.origin.take();
         let block = self.blocks.of(&series.queries);
         block.cells.queries.increment();
-        match &searched {
+        match &mut searched {
             Err(error) => block.cells.errors.of(QueryError::from(error.kind())).increment(),
             Ok(response) => {
                 let clock = &self.services.clock;
                 let now = clock.now();
                 let duration_ns = now.nanos_since(granted);
-                record(block, &self.stages, stats(response), duration_ns);
+                let stats = stats(response);
+                record(block, stats, duration_ns);
                 if let Some(origin) = origin {
-                    series.exemplars.offer(clock, now, duration_ns, &origin);
+                    stats.is_exemplar = series.exemplars.offer(clock, now, duration_ns, &origin);
                 }
             }
         }
@@ -210,9 +226,10 @@ impl Worker {
 }
 
 /// The one recorder of what a search did.
-fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration_ns: u64) {
+fn record(block: &QueryBlock, stats: &SearchStats, duration_ns: u64) {
     let SearchStats {
         plan: _,
+        reason: _,
         sequence: _,
         distance_computations,
         rescored,
@@ -227,13 +244,16 @@ fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration
         heap_pushes: _,
         filter_estimated: _,
         filter_candidates: _,
-        filter_checked,
+        filter_checked: _,
         filter_rejected,
         hits: _,
-        prepare_ns,
-        filter_ns,
-        scan_ns,
-        gather_ns,
+        prepare_ns: _,
+        filter_ns: _,
+        scan_ns: _,
+        rescore_ns: _,
+        gather_ns: _,
+        is_sampled: _,
+        is_exemplar: _,
     } = *stats;
     block.cells.duration.record(duration_ns);
     block.cells.distances.add(distance_computations);
@@ -245,10 +265,4 @@ fn record(block: &QueryBlock, stages: &StageCells, stats: &SearchStats, duration
     block.cells.filter_rejected.add(filter_rejected);
     block.elements.add(elements);
     block.elements_in_full_vectors.add(elements_in_full_vectors);
-    stages.stages.of(Stage::Prepare).record(prepare_ns);
-    if filter_checked > 0 {
-        stages.stages.of(Stage::Filter).record(filter_ns);
-    }
-    stages.stages.of(Stage::Scan).record(scan_ns);
-    stages.stages.of(Stage::Gather).record(gather_ns);
 }

@@ -91,20 +91,19 @@ struct Place {
 const NEVER: u64 = u64::MAX;
 
 impl Exemplars {
-    /// Takes an observation of `nanos` made at `now`, if its bucket is due for one.
+    /// Takes an observation of `nanos` made at `now`, if its bucket is due for one; whether it did.
     #[inline]
-    pub fn offer(&self, clock: &Clock, now: Timestamp, nanos: u64, origin: &Origin) {
+    pub fn offer(&self, clock: &Clock, now: Timestamp, nanos: u64, origin: &Origin) -> bool {
         // Classic bounds are those of every so-manieth bucket of the grid, the first one's included.
         let bucket = Latency::bucket(nanos).div_ceil(Latency::SPEC.per_octave);
         let second = now.as_nanos() >> 30;
         let place = self.0.get().and_then(|places| places[bucket].get());
-        if place.is_none_or(|place| place.second.load(Ordering::Relaxed) != second) {
-            self.take(bucket, second, clock, (nanos, origin));
-        }
+        place.is_none_or(|place| place.second.load(Ordering::Relaxed) != second)
+            && self.take(bucket, second, clock, (nanos, origin))
     }
 
     #[cold]
-    fn take(&self, bucket: usize, second: u64, clock: &Clock, (nanos, origin): (u64, &Origin)) {
+    fn take(&self, bucket: usize, second: u64, clock: &Clock, (nanos, origin): (u64, &Origin)) -> bool {
         let places = self
             .0
             .get_or_init(|| Box::new([const { OnceLock::new() }; BUCKETS]));
@@ -114,7 +113,8 @@ impl Exemplars {
                 exemplar: Mutex::default(),
             })
         });
-        if place.second.swap(second, Ordering::Relaxed) != second {
+        let is_due = place.second.swap(second, Ordering::Relaxed) != second;
+        if is_due {
             let exemplar = Exemplar {
                 nanos,
                 wall_nanos: clock.wall(),
@@ -122,6 +122,7 @@ impl Exemplars {
             };
             *place.exemplar.lock().unwrap_or_else(PoisonError::into_inner) = Some(exemplar);
         }
+        is_due
     }
 
     /// What there is, by position of the bucket.
@@ -192,10 +193,10 @@ mod tests {
             now.map(|(bucket, exemplar)| (bucket, exemplar.nanos, exemplar.origin.id().to_owned()))
                 .collect()
         };
-        offer(1_000_000, "a");
-        offer(1_100_000, "b");
-        offer(0, "c");
-        offer(u64::MAX, "d");
+        assert!(offer(1_000_000, "a"));
+        assert!(!offer(1_100_000, "b"));
+        assert!(offer(0, "c"));
+        assert!(offer(u64::MAX, "d"));
         assert_eq!(
             kept(),
             [
@@ -205,7 +206,7 @@ mod tests {
             ]
         );
         time.advance_nanos(2_000_000_000);
-        offer(1_200_000, "e");
+        assert!(offer(1_200_000, "e"));
         assert_eq!(kept()[1], (11, 1_200_000, "e".to_owned()));
         assert!(exemplars.heap_bytes() < 1_000, "{} bytes", exemplars.heap_bytes());
     }

@@ -161,6 +161,9 @@ pub const ROUTES: &[Route] = &[
     get("/debug/recall", ADMIN, |app, call| {
         Box::pin(debug::recall::recall(app, call))
     }),
+    get("/debug/slow-queries", ADMIN, |app, call| {
+        Box::pin(debug::slow_queries::list(app, call))
+    }),
     post("/auth/login", PUBLIC, |app, call| {
         Box::pin(auth::api::login(app, call))
     })

@@ -92,11 +92,11 @@ impl Server {
         let traces = Traces::start(&config, &clock, Arc::clone(&web))
             .map_err(|error| StartError::System(format!("starting the trace exporter: {error}")))?;
         let telemetry = Telemetry::new(
+            &config,
             clock.clone(),
             web,
             Arc::clone(&engine),
-            Arc::clone(&slots),
-            Arc::clone(&connections),
+            (Arc::clone(&slots), Arc::clone(&connections)),
         )
         .map_err(|error| StartError::System(format!("metrics: {error}")))?;
         let bound = TcpListener::bind(listen).await;

@@ -16,6 +16,7 @@ impl Collection {
         &self,
         order_by: &OrderBy,
         page: &ScrollPage<'_>,
+        stats: &mut SearchStats,
     ) -> Result<Vec<(Record, OrderValue)>, Error> {
         if let Some(offset) = page.offset {
             return Err(Error::invalid(format!(
@@ -36,15 +37,25 @@ impl Collection {
             graphs: &graphs,
             sparse: &sparse,
         };
-        // A scroll is no query, so what it took is not recorded.
-        let work = (&self.shared.services.clock, &mut SearchStats::default());
-        for_each_passing(subject, page.filter, work, |chunk, position, slot| {
+        let clock = &self.shared.services.clock;
+        stats.sequence = state.sequence;
+        let begun = clock.now();
+        for_each_passing(subject, page.filter, (clock, stats), |chunk, position, slot| {
             places.offer(chunk, position, slot);
         });
+        let ranked = clock.now();
+        stats.scan_ns += ranked.nanos_since(begun).saturating_sub(stats.filter_ns);
         let record = |Place { value, slot, id: _ }: Place| {
             let record = projection.record(&state, slot).transpose()?;
             Some(record.map(|record| (record, value)))
         };
-        places.into_sorted().into_iter().filter_map(record).collect()
+        let records: Vec<_> = places
+            .into_sorted()
+            .into_iter()
+            .filter_map(record)
+            .collect::<Result<_, _>>()?;
+        stats.hits = records.len() as u64;
+        stats.gather_ns += clock.now().nanos_since(ranked);
+        Ok(records)
     }
 }

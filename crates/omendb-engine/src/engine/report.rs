@@ -8,8 +8,8 @@ use omendb_storage::DiskTotals;
 use crate::collection::Shared;
 use crate::ledger::Component;
 use crate::metrics::{
-    CollectionFigures, CollectionSeries, EngineFigures, Kernel, LogMetrics, PlanFigures, QueryBlock,
-    QueryCells, QueryFigures, SampleOutcome, StageCells, WriteCells,
+    BatchCells, CollectionFigures, CollectionSeries, EngineFigures, Kernel, LogMetrics, PlanFigures,
+    QueryBlock, QueryCells, QueryFigures, SampleOutcome, WriteCells,
 };
 use crate::quality::Defect;
 use crate::recall::{AccuracyReport, ClassAccuracy, QueryClass, SelfHit};
@@ -32,7 +32,7 @@ fn describe(catalogue: &mut Catalogue, max_series: usize) -> Result<(), Declarat
     catalogue.open_group::<CollectionFigures>(collections)?;
     catalogue.open_group::<PlanFigures>(collections)?;
     catalogue.open_group::<WriteCells>(collections)?;
-    catalogue.group::<StageCells>()?;
+    catalogue.group::<BatchCells>()?;
     catalogue.group::<LogMetrics>()?;
     catalogue.group::<EngineFigures>()
 }
@@ -56,7 +56,7 @@ impl Collect for Engine {
                 out.reading(&plan_figures(&accuracy.classes));
             }
         }
-        out.plain().blocks(&self.stages);
+        out.plain().blocks(&self.batches);
         out.plain().group(&self.services.metrics);
         out.plain().memory(self.vitals.heap_bytes());
         out.plain().reading(&self.figures(retired));

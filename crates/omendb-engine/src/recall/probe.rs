@@ -198,8 +198,12 @@ impl Bucket {
             sample.accuracy.skipped.fetch_add(1, Relaxed);
             return;
         };
+        let recall = correct as f64 / expected as f64;
+        if let Some(origin) = sample.origin {
+            sample.accuracy.note_origin(origin, recall);
+        }
         let query = WorstQuery {
-            recall: correct as f64 / expected as f64,
+            recall,
             wall_nanos: self.clock.wall(),
             sequence: sample.state.sequence,
             class: QueryClass {

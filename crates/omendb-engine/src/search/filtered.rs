@@ -7,11 +7,10 @@
 
 use std::sync::Arc;
 
-use omendb_metrics::Clock;
-
 use crate::SearchStats;
 use crate::filter::{Filter, Subject};
 use crate::payload_index::Selection;
+use crate::search::rescoring::Rescoring;
 use crate::search::scan::{Comparison, Scratch, may_enter};
 use crate::search::top_k::TopK;
 use crate::state::{Chunk, SlotBits, State};
@@ -25,7 +24,6 @@ const SPARSE_ROWS: usize = 8;
 
 /// What a filtered search works with.
 pub(crate) struct FilteredScan<'a> {
-    clock: &'a Clock,
     state: &'a State,
     comparison: &'a Comparison<'a>,
     scratch: &'a mut Scratch<'a>,
@@ -48,7 +46,6 @@ struct Ranked {
 
 impl<'a> FilteredScan<'a> {
     pub(crate) fn new(
-        clock: &'a Clock,
         state: &'a State,
         comparison: &'a Comparison<'a>,
         (scratch, stats): (&'a mut Scratch<'a>, &'a mut SearchStats),
@@ -56,7 +53,6 @@ impl<'a> FilteredScan<'a> {
         scratch.ranks.resize(state.layout.chunk_slots, 0.0);
         scratch.dots.resize(state.layout.chunk_slots, 0);
         Self {
-            clock,
             state,
             comparison,
             scratch,
@@ -73,6 +69,7 @@ impl<'a> FilteredScan<'a> {
     ) {
         let state = self.state;
         let mut entering = Entering::default();
+        let mut rescoring = Rescoring::new(self.scratch.clock, self.stats);
         for (number, chunk) in chunks {
             let mut candidates = self.candidates(number, chunk);
             if let Some(selection) = &mut selection {
@@ -93,11 +90,19 @@ impl<'a> FilteredScan<'a> {
             if !is_tested_first {
                 passing = self.test(filter, chunk, passing);
             }
-            for position in passing.iter() {
-                let rank = self.final_rank(chunk, &ranked, position);
-                top.offer(rank, chunk.id(position), state.layout.slot(number, position));
-            }
+            let (comparison, ranks) = (self.comparison, &self.scratch.ranks);
+            rescoring.run(ranked.is_optimistic, self.stats, |stats| {
+                for position in passing.iter() {
+                    let rank = if ranked.is_optimistic {
+                        comparison.rescore(chunk.column(comparison.target.column), position, stats)
+                    } else {
+                        ranks[position]
+                    };
+                    top.offer(rank, chunk.id(position), state.layout.slot(number, position));
+                }
+            });
         }
+        rescoring.finish(self.stats);
     }
 
     /// The points of a chunk that have the vector, but for those that the search starts from.
@@ -119,14 +124,14 @@ impl<'a> FilteredScan<'a> {
         if checked == 0 {
             return candidates;
         }
-        let begun = self.clock.now();
+        let begun = self.scratch.clock.now();
         let mut passing = candidates;
         for position in candidates.iter() {
             if !Subject::point(&self.state.layout, chunk, position).passes(filter) {
                 passing.remove(position);
             }
         }
-        self.stats.filter_ns += self.clock.now().nanos_since(begun);
+        self.stats.filter_ns += self.scratch.clock.now().nanos_since(begun);
         self.stats.filter_checked += checked;
         self.stats.filter_rejected += checked - passing.count() as u64;
         passing
@@ -135,7 +140,11 @@ impl<'a> FilteredScan<'a> {
     /// Ranks `candidates`: one by one when they are few, else with the whole chunk.
     fn rank(&mut self, chunk: &Chunk, candidates: SlotBits) -> Ranked {
         let rows = chunk.column(self.comparison.target.column);
-        let Scratch { ranks, dots } = &mut self.scratch;
+        let Scratch {
+            clock: _,
+            ranks,
+            dots,
+        } = &mut self.scratch;
         let is_sparse = candidates.count() * SPARSE_ROWS <= chunk.filled();
         let is_optimistic = if is_sparse {
             for position in candidates.iter() {
@@ -162,14 +171,6 @@ impl<'a> FilteredScan<'a> {
             }
         }
         above
-    }
-
-    fn final_rank(&mut self, chunk: &Chunk, ranked: &Ranked, position: usize) -> f32 {
-        if !ranked.is_optimistic {
-            return self.scratch.ranks[position];
-        }
-        let rows = chunk.column(self.comparison.target.column);
-        self.comparison.rescore(rows, position, self.stats)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::search::top_k::{Candidate, TopK};
 use crate::search::{Searcher, check_depth, check_ef};
 use crate::sparse_index::SparseIndexes;
 use crate::state::State;
-use crate::{CollectionConfig, Error, Plan, PointId, SearchStats, limits};
+use crate::{CollectionConfig, Error, Plan, PointId, Reason, SearchStats, limits};
 
 /// What is searched: one version of a collection, and what stands beside it.
 #[derive(Clone, Copy, Debug)]
@@ -153,6 +153,9 @@ impl Searcher {
             graphs: _,
             sparse: _,
         } = subject;
+        if slots.is_none() {
+            stats.reason = Reason::Kind;
+        }
         if let Some(found) = self.unranked(subject, level, slots, (begun, stats))? {
             return Ok(found);
         }
@@ -178,7 +181,7 @@ impl Searcher {
             | Query::OrderBy(_)
             | Query::Sample => level.depth,
         };
-        let filtered_before = stats.filter_ns;
+        let others_before = stats.filter_ns + stats.rescore_ns;
         let question = Ranking {
             column,
             objective: &objective,
@@ -203,7 +206,7 @@ impl Searcher {
         let now = self.clock.now();
         stats.scan_ns += now
             .nanos_since(*begun)
-            .saturating_sub(stats.filter_ns - filtered_before);
+            .saturating_sub(stats.filter_ns + stats.rescore_ns - others_before);
         *begun = now;
         self.last = objective.vectors.into_iter().next().unwrap_or_default();
         Ok(found)

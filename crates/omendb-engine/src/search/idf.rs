@@ -89,7 +89,10 @@ fn count_among(
     stats: &mut SearchStats,
 ) -> (Vec<u64>, u64) {
     let (mut counts, mut points) = (vec![0; terms.len()], 0);
-    select::for_each(subject.state, subject.indexes, corpus, |chunk, position| {
+    // What the corpus is selected by is no filter of the query.
+    let selected = &mut SearchStats::default();
+    let places = (subject.state, subject.indexes);
+    select::for_each(places, corpus, selected, |chunk, position| {
         if let Some(row) = chunk.sparse(column).row(position) {
             points += 1;
             stats.bytes_touched += size_of_val(row.indices) as u64;

@@ -15,7 +15,7 @@ use crate::search::find::{Ranking, Subject};
 use crate::search::scan::{Comparison, Scratch, Target, may_enter, scan};
 use crate::search::top_k::{Candidate, TopK};
 use crate::state::{Chunk, State};
-use crate::{Plan, SearchStats, limits};
+use crate::{Plan, Reason, SearchStats, limits};
 
 /// A search for the points nearest to a vector.
 struct Nearest<'a> {
@@ -52,6 +52,11 @@ impl Searcher {
         let graph = graphs
             .get(&state.layout.columns[ranking.column].name)
             .filter(|_| !ranking.exact);
+        stats.reason = if ranking.exact {
+            Reason::AskedExact
+        } else {
+            Reason::NoGraph
+        };
         let mut nearest = Nearest {
             comparison: &Comparison::new(self.kernels, state, &target, ranking.depth),
             searcher: self,
@@ -77,15 +82,21 @@ impl Nearest<'_> {
     /// scan is cheaper.
     fn by_graph(&mut self, graph: &Arc<Graph>, ranking: &Ranking<'_>) -> bool {
         if ranking.depth == 0 || self.comparison.screen().is_none() && self.is_coded() {
+            self.stats.reason = Reason::NoCodes;
             return false;
         }
         let mut coverage = std::mem::take(&mut self.searcher.coverage);
         coverage.follow(graph, self.state);
         let ef = ranking.ef.unwrap_or(limits::DEFAULT_EF).max(ranking.depth);
         let allowance = Allowance::of(self.extent(&coverage), ef, self.passing());
+        self.stats.reason = match allowance {
+            Some(_) => Reason::WalkGivenUp,
+            None => Reason::ScanCheaper,
+        };
         let is_done =
             allowance.is_some_and(|allowance| self.walk((graph, &coverage), allowance, (ef, ranking.depth)));
         if is_done {
+            self.stats.reason = Reason::WalkCheaper;
             let others = coverage.others().iter();
             let state = self.state;
             let others = others.filter_map(|&number| Some((number, state.chunk(number)?)));
@@ -112,6 +123,7 @@ impl Nearest<'_> {
     fn scan<'c>(&mut self, chunks: impl Iterator<Item = (usize, &'c Arc<Chunk>)>) {
         let searcher = &mut *self.searcher;
         let mut scratch = Scratch {
+            clock: &searcher.clock,
             ranks: &mut searcher.scores,
             dots: &mut searcher.dots,
         };
@@ -126,7 +138,7 @@ impl Nearest<'_> {
                 self.stats.filter_estimated =
                     self.selection.as_ref().map_or(0, |selection| selection.estimate);
                 let work = (&mut scratch, &mut *self.stats);
-                FilteredScan::new(&searcher.clock, self.state, self.comparison, work).run(
+                FilteredScan::new(self.state, self.comparison, work).run(
                     chunks,
                     (filter, self.selection.as_mut()),
                     &mut self.top,
@@ -174,7 +186,9 @@ impl Nearest<'_> {
         // If it ended with fewer than are asked for, there are no more, or they are out of its reach.
         let is_whole = is_whole && walk.count() >= depth;
         if is_whole {
+            let begun = self.searcher.clock.now();
             walk.found().for_each(|near| self.offer(near));
+            self.stats.rescore_ns += self.searcher.clock.now().nanos_since(begun);
         }
         self.searcher.walk = walk;
         is_whole

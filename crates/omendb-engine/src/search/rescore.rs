@@ -45,7 +45,7 @@ impl Searcher {
         rescored.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
         rescored.truncate(level.depth);
         let now = self.clock.now();
-        stats.scan_ns += now.nanos_since(*begun);
+        stats.rescore_ns += now.nanos_since(*begun);
         *begun = now;
         Ok(rescored)
     }

@@ -6,8 +6,10 @@
 use std::sync::Arc;
 
 use omendb_distance::{Distance, Kernels};
+use omendb_metrics::Clock;
 
 use crate::SearchStats;
+use crate::search::rescoring::Rescoring;
 use crate::search::screen::Screen;
 use crate::search::top_k::TopK;
 use crate::state::{Chunk, Codes, Rows, State};
@@ -28,8 +30,9 @@ pub(crate) struct Target<'a> {
     pub(crate) excluded: &'a [u32],
 }
 
-/// Buffers of one chunk's results, kept between searches.
+/// Buffers of one chunk's results, kept between searches, and the time.
 pub(crate) struct Scratch<'a> {
+    pub(crate) clock: &'a Clock,
     pub(crate) ranks: &'a mut Vec<f32>,
     pub(crate) dots: &'a mut Vec<i32>,
 }
@@ -44,6 +47,7 @@ pub(crate) fn scan<'a>(
     let (layout, target) = (&state.layout, comparison.target);
     scratch.ranks.resize(layout.chunk_slots, 0.0);
     scratch.dots.resize(layout.chunk_slots, 0);
+    let mut rescoring = Rescoring::new(scratch.clock, stats);
     for (number, chunk) in chunks {
         let rows = chunk.column(target.column);
         let candidates = chunk.alive.and(&rows.present);
@@ -55,22 +59,25 @@ pub(crate) fn scan<'a>(
             &mut scratch.dots[..chunk.filled()],
         );
         let is_optimistic = comparison.ranks(rows, (ranks, dots), stats);
-        let mut bound = top.bound();
-        for (position, &rank) in ranks.iter().enumerate() {
-            if may_enter(rank, bound) && candidates.contains(position) {
-                let slot = layout.slot(number, position);
-                if !target.excluded.contains(&slot) {
-                    let rank = if is_optimistic {
-                        comparison.rescore(rows, position, stats)
-                    } else {
-                        rank
-                    };
-                    top.offer(rank, chunk.id(position), slot);
-                    bound = top.bound();
+        rescoring.run(is_optimistic, stats, |stats| {
+            let mut bound = top.bound();
+            for (position, &rank) in ranks.iter().enumerate() {
+                if may_enter(rank, bound) && candidates.contains(position) {
+                    let slot = layout.slot(number, position);
+                    if !target.excluded.contains(&slot) {
+                        let rank = if is_optimistic {
+                            comparison.rescore(rows, position, stats)
+                        } else {
+                            rank
+                        };
+                        top.offer(rank, chunk.id(position), slot);
+                        bound = top.bound();
+                    }
                 }
             }
-        }
+        });
     }
+    rescoring.finish(stats);
 }
 
 /// NaN has to pass: it ranks last, it is not left out; and a bound that is NaN bounds nothing.

@@ -27,7 +27,7 @@ impl Searcher {
     ) -> Result<Option<Vec<Found>>, Error> {
         let filtered_before = stats.filter_ns;
         let found = match level.query {
-            Query::Listed => list(subject.state, level, slots),
+            Query::Listed => list(subject.state, (level, slots), (&self.clock, stats)),
             Query::OrderBy(order_by) => self.ordered(subject, (level, order_by), slots, stats)?,
             Query::Sample => self.sample(subject, level, slots, stats),
             Query::Nearest(_)
@@ -139,13 +139,17 @@ fn unranked(id: PointId, slot: u32) -> Found {
 }
 
 /// The first points of a level in order of ids.
-fn list(state: &State, level: &Level<'_>, slots: Option<&HashSet<u32>>) -> Vec<Found> {
+fn list(
+    state: &State,
+    (level, slots): (&Level<'_>, Option<&HashSet<u32>>),
+    work: (&Clock, &mut SearchStats),
+) -> Vec<Found> {
     let listed = |slot: u32| {
         let (chunk, position) = state.locate(slot)?;
         Some(unranked(chunk.id(position), slot))
     };
     let Some(slots) = slots else {
-        let (slots, _) = select::page(state, level.filter.as_deref(), None, level.depth);
+        let (slots, _) = select::page(state, level.filter.as_deref(), (None, level.depth), work);
         return slots.into_iter().filter_map(listed).collect();
     };
     let mut found: Vec<_> = slots.iter().copied().filter_map(listed).collect();

@@ -1,34 +1,32 @@
 //! Searches whose answer is more than one list of hits.
 
-use omendb_metrics::Timestamp;
-
 use crate::search::Subject;
 use crate::{
-    Collection, Error, FacetRequest, FacetResponse, GroupRequest, GroupResponse, MatrixRequest,
+    Admission, Collection, Error, FacetRequest, FacetResponse, GroupRequest, GroupResponse, MatrixRequest,
     MatrixResponse, Worker,
 };
 
 impl Worker {
-    /// Searches `collection` and groups the hits, as a query that was admitted at `granted`.
+    /// Searches `collection` and groups the hits, as a query that was admitted before.
     ///
     /// # Errors
     /// As for [`search`](Self::search), and [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for groups that are too many
     /// or too large.
     pub fn search_groups(
         &mut self,
-        granted: Timestamp,
+        admission: Admission,
         collection: &Collection,
         request: &GroupRequest,
     ) -> Result<GroupResponse, Error> {
         let grouped = on_snapshot(collection, |subject| {
             self.searcher.search_groups(subject, request)
         });
-        self.recorded((granted, collection), grouped, |response| &response.stats)
+        self.recorded((admission, collection), grouped, |response| &mut response.stats)
     }
 }
 
 impl Worker {
-    /// Counts the values of a payload key of `collection`, as a query that was admitted at `granted`.
+    /// Counts the values of a payload key of `collection`, as a query that was admitted before.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a key without an index that says what its values are, and for
@@ -36,28 +34,28 @@ impl Worker {
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) while it is loading.
     pub fn facet(
         &mut self,
-        granted: Timestamp,
+        admission: Admission,
         collection: &Collection,
         request: &FacetRequest,
     ) -> Result<FacetResponse, Error> {
         let counted = on_snapshot(collection, |subject| self.searcher.facet(subject, request));
-        self.recorded((granted, collection), counted, |response| &response.stats)
+        self.recorded((admission, collection), counted, |response| &mut response.stats)
     }
 
-    /// Compares the points of a sample of `collection` with one another, as a query that was admitted at `granted`.
+    /// Compares the points of a sample of `collection` with one another, as a query that was admitted before.
     ///
     /// # Errors
     /// As for [`search`](Self::search), and [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for too large a sample.
     pub fn search_matrix(
         &mut self,
-        granted: Timestamp,
+        admission: Admission,
         collection: &Collection,
         request: &MatrixRequest,
     ) -> Result<MatrixResponse, Error> {
         let compared = on_snapshot(collection, |subject| {
             self.searcher.search_matrix(subject, request)
         });
-        self.recorded((granted, collection), compared, |response| &response.stats)
+        self.recorded((admission, collection), compared, |response| &mut response.stats)
     }
 }
 

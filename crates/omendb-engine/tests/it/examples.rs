@@ -211,9 +211,15 @@ fn batches_examples_and_prefetches_have_their_limits() {
     let mut worker = engine.worker();
     let nearest = SearchRequest::nearest(vec![0.0; DIMENSION], 1);
     let requests = vec![nearest.clone(); limits::MAX_BATCH_SEARCHES + 1];
-    let error = worker.search_batch(&collection, &requests).unwrap_err();
+    let error = worker.search_batch(None, &collection, &requests).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
-    assert_eq!(worker.search_batch(&collection, &requests[..7]).unwrap().len(), 7);
+    assert_eq!(
+        worker
+            .search_batch(None, &collection, &requests[..7])
+            .unwrap()
+            .len(),
+        7
+    );
 
     let examples = vec![vec![0.0; DIMENSION]; limits::MAX_EXAMPLES + 1];
     let error = worker

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use omendb_engine::filter::{Match, Test};
 use omendb_engine::{
-    Collection, CollectionConfig, Condition, Distance, Engine, Filter, Payload, Plan, Point, PointId,
+    Collection, CollectionConfig, Condition, Distance, Engine, Filter, Payload, Plan, Point, PointId, Reason,
     SearchRequest, SearchResponse, Value, Vectors, Worker, WriteBatch,
 };
 use omendb_sim::{Rng, SimFs};
@@ -136,7 +136,11 @@ fn check_recall(dimension: usize, distance: Distance) {
     let mut worker = engine.worker();
     let requests = queries(&mut clusters, 50);
     let before = search(&mut worker, &collection, &requests[0]);
-    assert_eq!(before.stats.plan, Plan::Exact, "nothing is built yet");
+    assert_eq!(
+        (before.stats.plan, before.stats.reason),
+        (Plan::Exact, Reason::NoGraph),
+        "nothing is built yet"
+    );
     engine.tick();
     let info = collection.info();
     assert!(

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use omendb_engine::{Collection, ErrorKind, Fusion, PointId, Prefetch};
 use omendb_engine::{
-    Condition, Distance, Filter, GroupKey, GroupRequest, Payload, Point, Query, SearchRequest, Value,
-    Vectors, Worker, WriteBatch,
+    Admission, Condition, Distance, Filter, GroupKey, GroupRequest, Payload, Point, Query, SearchRequest,
+    Value, Vectors, Worker, WriteBatch,
 };
+use omendb_engine::{Collection, ErrorKind, Fusion, PointId, Prefetch};
 use omendb_metrics::Clock;
 use omendb_sim::Rng;
 
@@ -67,7 +67,7 @@ fn found(
     request: &GroupRequest,
 ) -> Vec<(GroupKey, Vec<PointId>)> {
     let response = worker
-        .search_groups(Clock::instant().now(), collection, request)
+        .search_groups(Admission::anonymous(Clock::instant().now()), collection, request)
         .unwrap();
     let hits = response.groups.iter().map(|group| group.hits.len() as u64);
     assert_eq!(response.stats.hits, hits.sum::<u64>());
@@ -238,7 +238,11 @@ fn groups_have_their_limits() {
         ),
         (grouped(offset, 1), "offset 1"),
     ] {
-        let refused = worker.search_groups(Clock::instant().now(), &collection, &request);
+        let refused = worker.search_groups(
+            Admission::anonymous(Clock::instant().now()),
+            &collection,
+            &request,
+        );
         let error = refused.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.message().contains(part), "{error}");

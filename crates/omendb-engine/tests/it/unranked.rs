@@ -6,8 +6,8 @@ use std::sync::Arc;
 use omendb_engine::filter::{Datetime, Match, Test};
 use omendb_engine::{
     Collection, Condition, Direction, Distance, Error, ErrorKind, Filter, IndexKind, Operation, OrderBy,
-    OrderValue, Payload, PayloadSelector, Point, PointId, Prefetch, Query, ScrollPage, SearchRequest, Value,
-    VectorSelector, Vectors, Worker, WriteBatch,
+    OrderValue, Payload, PayloadSelector, Point, PointId, Prefetch, Query, ScrollPage, SearchRequest,
+    SearchStats, Value, VectorSelector, Vectors, Worker, WriteBatch,
 };
 
 use crate::fixtures::{ids, with_main};
@@ -73,7 +73,7 @@ fn scroll(
         with_payload: &PayloadSelector::None,
         with_vector: &VectorSelector::None,
     };
-    let records = collection.scroll_ordered(order_by, &page)?;
+    let records = collection.scroll_ordered(order_by, &page, &mut SearchStats::default())?;
     Ok(records
         .into_iter()
         .map(|(record, value)| (as_float(value), record.id))

@@ -44,9 +44,8 @@ struct OperationBody<'a> {
 /// # Errors
 /// As for [`points::upsert`], when one of them is wrong.
 pub async fn update(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    let started = app.clock.now();
     let (result, operations) = points::written(app, call, operations).await?;
-    envelope::ok(&vec![result; operations], app.clock.now().since(started))
+    envelope::answer(&vec![result; operations], &mut call.tally)
 }
 
 fn operations(bytes: &[u8]) -> Result<WriteBatch, ApiError> {

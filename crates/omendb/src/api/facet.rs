@@ -6,11 +6,14 @@ use omendb_engine::{FacetHit, FacetRequest, FacetValue, Worker};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::filter::{FilterJson, PathJson};
+use super::in_slot::in_slot;
 use super::params::check_read_params;
 use super::refused::{Raw, refuse};
 use super::search::DEFAULT_LIMIT;
 use super::{envelope, filter, parse};
 use crate::http::{ApiError, App, Call, Reply};
+use crate::telemetry::stages::Stage;
+use crate::telemetry::tally::Tally;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,20 +66,21 @@ impl Serialize for FacetValueJson<'_> {
 /// # Errors
 /// 404 without the collection, 400 and 422 for a wrong body or a key without an index.
 pub async fn facet(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    let started = app.clock.now();
     check_read_params(call)?;
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
-    let clock = app.clock.clone();
-    let work = move |worker: &mut Worker| {
-        let granted = clock.now();
-        let response = worker.facet(granted, &collection, &question(&body)?)?;
+    let work = move |worker: &mut Worker, tally: &mut Tally| {
+        let request = question(&body)?;
+        tally.lap(Stage::Parse);
+        let response = worker.facet(tally.admission(), &collection, &request)?;
+        tally.searched(&response.stats);
+        tally.count_matches(&collection, request.filter.as_deref())?;
         let result = FacetResult {
             hits: response.hits.iter().map(FacetHitJson::from).collect(),
         };
-        envelope::ok(&result, clock.now().since(started))
+        envelope::answer(&result, tally)
     };
-    app.slots.run(work).await?
+    in_slot(app, call, work).await?
 }
 
 fn question(bytes: &[u8]) -> Result<FacetRequest, ApiError> {

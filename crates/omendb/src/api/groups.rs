@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::filter::FilterJson;
+use super::in_slot::in_slot;
 use super::lookup::{LookUp, LookupFrom, Lookups};
 use super::one_or_many::OneOrMany;
 use super::output::{RecordJson, ScoredJson};
@@ -23,6 +24,8 @@ use super::selectors::{WithPayload, WithVector, payload_selector, vector_selecto
 use super::vector::Component;
 use super::{aliases, envelope, parse};
 use crate::http::{ApiError, App, Call, Reply};
+use crate::telemetry::stages::Stage;
+use crate::telemetry::tally::Tally;
 
 /// Hits of a group when no size is given, as in the dialect.
 const DEFAULT_GROUP_SIZE: usize = 3;
@@ -99,14 +102,11 @@ impl Serialize for GroupId<'_> {
 /// # Errors
 /// As for a query, also of the collection to look groups up in; 403 when the credential does not reach that.
 pub async fn query_groups(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    let started = app.clock.now();
     check_read_params(call)?;
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
-    let (engine, clock, caller) = (Arc::clone(&app.engine), app.clock.clone(), call.caller.clone());
-    let origin = call.origin;
-    let work = move |worker: &mut Worker| {
-        let granted = clock.now();
+    let (engine, caller) = (Arc::clone(&app.engine), call.caller.clone());
+    let work = move |worker: &mut Worker, tally: &mut Tally| {
         let lookups = Lookups {
             engine: &engine,
             caller: &caller,
@@ -118,15 +118,18 @@ pub async fn query_groups(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiE
             Ok::<_, ApiError>(engine.collection(&name)?)
         });
         let place = place.transpose()?;
-        worker.serve(origin);
-        let response = worker.search_groups(granted, &collection, &request)?;
+        tally.lap(Stage::Parse);
+        let response = worker.search_groups(tally.admission(), &collection, &request)?;
+        tally.searched(&response.stats);
+        tally.count_matches(&collection, request.search.filter.as_deref())?;
         let found = match (&place, &lookup) {
             (Some(place), Some(lookup)) => look_up(&response, place, lookup)?,
             (_, _) => HashMap::new(),
         };
-        envelope::ok(&groups(&response, &found), clock.now().since(started))
+        tally.lap(Stage::Fetch);
+        envelope::answer(&groups(&response, &found), tally)
     };
-    app.slots.run(work).await?
+    in_slot(app, call, work).await?
 }
 
 /// Reads the body: the search, and what is looked up.

@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::filter::FilterJson;
 use super::ids::Id;
+use super::in_slot::in_slot;
 use super::params::check_read_params;
 use super::refused::{Raw, refuse};
 use super::{envelope, filter, parse};
 use crate::http::{ApiError, App, Call, Reply};
+use crate::telemetry::stages::Stage;
+use crate::telemetry::tally::Tally;
 
 /// As in the dialect.
 const DEFAULT_SAMPLE: usize = 10;
@@ -96,17 +99,18 @@ async fn matrix<T: Serialize + 'static>(
     call: &mut Call,
     result: fn(&MatrixResponse) -> T,
 ) -> Result<Reply, ApiError> {
-    let started = app.clock.now();
     check_read_params(call)?;
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
-    let clock = app.clock.clone();
-    let work = move |worker: &mut Worker| {
-        let granted = clock.now();
-        let response = worker.search_matrix(granted, &collection, &question(&body)?)?;
-        envelope::ok(&result(&response), clock.now().since(started))
+    let work = move |worker: &mut Worker, tally: &mut Tally| {
+        let request = question(&body)?;
+        tally.lap(Stage::Parse);
+        let response = worker.search_matrix(tally.admission(), &collection, &request)?;
+        tally.searched(&response.stats);
+        tally.count_matches(&collection, request.filter.as_deref())?;
+        envelope::answer(&result(&response), tally)
     };
-    app.slots.run(work).await?
+    in_slot(app, call, work).await?
 }
 
 fn question(bytes: &[u8]) -> Result<MatrixRequest, ApiError> {

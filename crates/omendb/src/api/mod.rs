@@ -25,6 +25,7 @@ mod feedback;
 mod filter;
 mod formula;
 mod ids;
+mod in_slot;
 mod lookup;
 mod matching;
 mod one_or_many;

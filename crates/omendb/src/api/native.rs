@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use omendb_engine::config::UNNAMED;
-use omendb_engine::{Hit, SearchRequest, SearchStats, Vector, Worker};
+use omendb_engine::{Hit, SearchRequest, Vector, Worker};
 use serde::{Deserialize, Serialize};
 
 use super::filter::FilterJson;
 use super::ids::Id;
+use super::in_slot::in_slot;
+use super::params::read_explain;
 use super::payload::PayloadJson;
 use super::search::DEFAULT_LIMIT;
 use super::selectors::{WithPayload, payload_selector};
 use super::vector::VectorBody;
-use super::{aliases, filter, parse};
+use super::{aliases, envelope, filter, parse};
 use crate::http::{ApiError, App, Call, Reply};
+use crate::telemetry::explanation::Explanation;
+use crate::telemetry::stages::Stage;
+use crate::telemetry::tally::Tally;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,11 +38,21 @@ struct QueryBody {
 
 /// The answer.
 #[derive(Serialize)]
-struct QueryAnswer<'a> {
-    hits: Vec<HitJson<'a>>,
+struct QueryAnswer<'a, H: ?Sized> {
+    hits: &'a H,
     time_ms: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     explain: Option<Explanation>,
+}
+
+impl<'a, H: ?Sized> QueryAnswer<'a, H> {
+    fn new(hits: &'a H, tally: &Tally) -> Self {
+        Self {
+            hits,
+            time_ms: tally.elapsed().as_secs_f64() * 1e3,
+            explain: tally.explanation(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -70,28 +85,36 @@ impl<'a> From<&'a Hit> for HitJson<'a> {
 /// # Errors
 /// 404 without the collection, 400 and 422 for a wrong body, 403 when the credential does not reach the collection.
 pub async fn query(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    let started = app.clock.now();
+    read_explain(call)?;
     let body = call.read_body().await?;
-    let (engine, clock, caller) = (Arc::clone(&app.engine), app.clock.clone(), call.caller.clone());
-    let origin = call.origin;
-    let work = move |worker: &mut Worker| {
-        let granted = clock.now();
+    let (engine, caller) = (Arc::clone(&app.engine), call.caller.clone());
+    let work = move |worker: &mut Worker, tally: &mut Tally| {
         let Question {
             db_id,
             request,
             explain,
         } = question(&body)?;
         let db_id = aliases::reached(&engine, &caller, db_id)?;
-        worker.serve(origin);
-        let response = worker.search_since(granted, &*engine.collection(&db_id)?, &request)?;
-        let answer = QueryAnswer {
-            hits: response.hits.iter().map(HitJson::from).collect(),
-            time_ms: clock.now().since(started).as_secs_f64() * 1e3,
-            explain: explain.then(|| Explanation::from(response.stats)),
+        if explain {
+            tally.explain();
+        }
+        let collection = engine.collection(&db_id)?;
+        tally.db_id = Some(db_id);
+        tally.lap(Stage::Parse);
+        let response = worker.search_admitted(tally.admission(), &collection, &request)?;
+        tally.searched(&response.stats);
+        tally.count_matches(&collection, request.filter.as_deref())?;
+        let hits: Vec<_> = response.hits.iter().map(HitJson::from).collect();
+        let reply = if tally.is_explained() {
+            let hits = envelope::serialised(&hits, tally)?;
+            Reply::json(&QueryAnswer::new(&hits, tally))
+        } else {
+            Reply::json(&QueryAnswer::new(&hits, tally))
         };
-        Reply::json(&answer)
+        tally.lap(Stage::Serialise);
+        reply
     };
-    app.slots.run(work).await?
+    in_slot(app, call, work).await?
 }
 
 /// What a body asks for.
@@ -135,88 +158,6 @@ fn question(bytes: &[u8]) -> Result<Question, ApiError> {
         request,
         explain,
     })
-}
-
-/// [`SearchStats`] as JSON; what each field counts is said there.
-#[derive(Serialize)]
-struct Explanation {
-    plan: &'static str,
-    sequence: u64,
-    distance_computations: u64,
-    rescored: u64,
-    postings: u64,
-    bytes_touched: u64,
-    elements: u64,
-    elements_in_full_vectors: u64,
-    ef: u64,
-    hops: u64,
-    visited: u64,
-    chunks: u64,
-    heap_pushes: u64,
-    filter_estimated: u64,
-    filter_candidates: u64,
-    filter_checked: u64,
-    filter_rejected: u64,
-    hits: u64,
-    prepare_us: f64,
-    filter_us: f64,
-    scan_us: f64,
-    gather_us: f64,
-}
-
-impl From<SearchStats> for Explanation {
-    fn from(stats: SearchStats) -> Self {
-        // Exhaustive, so that a figure the engine learns to count is not forgotten here.
-        let SearchStats {
-            plan,
-            sequence,
-            distance_computations,
-            rescored,
-            postings,
-            bytes_touched,
-            elements,
-            elements_in_full_vectors,
-            ef,
-            hops,
-            visited,
-            chunks,
-            heap_pushes,
-            filter_estimated,
-            filter_candidates,
-            filter_checked,
-            filter_rejected,
-            hits,
-            prepare_ns,
-            filter_ns,
-            scan_ns,
-            gather_ns,
-        } = stats;
-        let micros = |nanos: u64| nanos as f64 / 1e3;
-        Self {
-            plan: plan.name(),
-            sequence,
-            distance_computations,
-            rescored,
-            postings,
-            bytes_touched,
-            elements,
-            elements_in_full_vectors,
-            ef,
-            hops,
-            visited,
-            chunks,
-            heap_pushes,
-            filter_estimated,
-            filter_candidates,
-            filter_checked,
-            filter_rejected,
-            hits,
-            prepare_us: micros(prepare_ns),
-            filter_us: micros(filter_ns),
-            scan_us: micros(scan_ns),
-            gather_us: micros(gather_ns),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,11 @@
 //! The query strings of the dialect: `wait` decides a word of the answer, the rest is checked and has no effect here.
 
+use hyper::header::HeaderName;
+
 use crate::http::{ApiError, Call};
+
+/// The header that asks for an explanation beside the result.
+const EXPLAIN: HeaderName = HeaderName::from_static("x-omendb-explain");
 
 /// What a write's query string says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -15,9 +20,25 @@ pub(crate) fn write_params(call: &Call) -> Result<WriteParams, ApiError> {
     parse_write(&call.query_pairs()?)
 }
 
-/// Checks a read's query string: `consistency` and `timeout` are without effect on one node.
-pub(crate) fn check_read_params(call: &Call) -> Result<(), ApiError> {
-    parse_read(&call.query_pairs()?)
+/// Reads what is beside a read's body. In the query string, `consistency` and `timeout` are without effect on one node.
+pub(crate) fn check_read_params(call: &mut Call) -> Result<(), ApiError> {
+    parse_read(&call.query_pairs()?)?;
+    read_explain(call)
+}
+
+/// Asks for an explanation if the header of that name does.
+pub(crate) fn read_explain(call: &mut Call) -> Result<(), ApiError> {
+    let value = call.headers.get(&EXPLAIN);
+    match value.map(|value| value.to_str().unwrap_or("(not text)")) {
+        None | Some("false") => Ok(()),
+        Some("true") => {
+            call.tally.explain();
+            Ok(())
+        }
+        Some(other) => Err(ApiError::bad_request(format!(
+            "header {EXPLAIN}: `{other}` is not `true` or `false`"
+        ))),
+    }
 }
 
 /// Checks the query string of an operation on a collection itself: `timeout` only.

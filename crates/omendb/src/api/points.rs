@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use hyper::body::Bytes;
 use omendb_engine::{
-    Collection, Operation, PayloadSelector, PointSelector, VectorSelector, WriteBatch, WriteOutcome,
+    Collection, Operation, PayloadSelector, PointSelector, VectorSelector, Worker, WriteBatch, WriteOutcome,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::filter::{FilterJson, point_selector};
 use super::ids::{self, Id, point_ids};
+use super::in_slot::in_slot;
 use super::output::RecordJson;
 use super::params::{WriteParams, check_read_params, write_params};
 use super::refused::{Raw, refuse};
 use super::selectors::{WithPayload, WithVector, payload_selector, vector_selector};
 use super::{envelope, parse, upsert};
 use crate::http::{ApiError, App, Call, Reply};
+use crate::telemetry::stages::Stage;
+use crate::telemetry::tally::Tally;
 
 /// `PUT /collections/{collection}/points`: inserts or replaces points.
 ///
@@ -81,9 +84,8 @@ pub(super) async fn write(
     call: &mut Call,
     parse: impl FnOnce(&[u8]) -> Result<WriteBatch, ApiError> + Send + 'static,
 ) -> Result<Reply, ApiError> {
-    let started = app.clock.now();
     let (result, _) = written(app, call, parse).await?;
-    envelope::ok(&result, app.clock.now().since(started))
+    envelope::answer(&result, &mut call.tally)
 }
 
 /// As [`write`], without the envelope; also how many operations the body held.
@@ -95,12 +97,19 @@ pub(super) async fn written(
     let WriteParams { wait } = write_params(call)?;
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
-    let (pending, operations) = app.slots.run(move |_| submit(&collection, body, parse)).await??;
+    let work = move |_: &mut Worker, tally: &mut Tally| {
+        let submitted = submit(&collection, body, parse);
+        tally.lap(Stage::Parse);
+        submitted
+    };
+    let (pending, operations) = in_slot(app, call, work).await??;
     let outcome = pending
         .await
         .map_err(|_| ApiError::internal("a write was dropped without an outcome"))?;
+    let WriteOutcome { sequence, stats } = outcome?;
+    call.tally.written(stats);
     let result = UpdateResult {
-        operation_id: outcome?.sequence,
+        operation_id: sequence,
         status: if wait { "completed" } else { "acknowledged" },
     };
     Ok((result, operations))
@@ -145,12 +154,10 @@ struct RetrieveBody<'a> {
 /// # Errors
 /// 404 without the collection, 400 and 422 for a wrong body.
 pub async fn retrieve(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    let started = app.clock.now();
     check_read_params(call)?;
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
-    let clock = app.clock.clone();
-    let work = move || {
+    let work = move |_: &mut Worker, tally: &mut Tally| {
         let RetrieveBody {
             ids,
             with_payload,
@@ -159,11 +166,14 @@ pub async fn retrieve(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError
         } = parse::body(&body)?;
         refuse(&[("shard_key", shard_key)])?;
         let with_payload = payload_selector(with_payload.unwrap_or(WithPayload::Flag(true)))?;
-        let records = collection.retrieve(&point_ids(ids), &with_payload, &vector_selector(with_vector))?;
+        let (ids, with_vector) = (point_ids(ids), vector_selector(with_vector));
+        tally.lap(Stage::Parse);
+        let records = collection.retrieve(&ids, &with_payload, &with_vector)?;
+        tally.lap(Stage::Fetch);
         let points: Vec<_> = records.iter().map(RecordJson::from).collect();
-        envelope::ok(&points, clock.now().since(started))
+        envelope::answer(&points, tally)
     };
-    app.slots.run(move |_| work()).await?
+    in_slot(app, call, work).await?
 }
 
 /// `GET /collections/{collection}/points/{id}`: one point, whole.
@@ -171,7 +181,6 @@ pub async fn retrieve(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError
 /// # Errors
 /// 404 without the collection or the point, 400 for what is no id.
 pub async fn get(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    let started = app.clock.now();
     check_read_params(call)?;
     let collection = app.engine.collection(call.collection()?)?;
     let id = call
@@ -179,15 +188,15 @@ pub async fn get(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
         .get("id")
         .ok_or_else(|| ApiError::internal("route has no {id}"))?;
     let id = ids::from_path(id)?;
-    let clock = app.clock.clone();
-    let work = move || {
+    let work = move |_: &mut Worker, tally: &mut Tally| {
         let records = collection.retrieve(&[id], &PayloadSelector::All, &VectorSelector::All)?;
+        tally.lap(Stage::Fetch);
         let record = records
             .first()
             .ok_or_else(|| ApiError::not_found(format!("point with id {id} does not exist")))?;
-        envelope::ok(&RecordJson::from(record), clock.now().since(started))
+        envelope::answer(&RecordJson::from(record), tally)
     };
-    app.slots.run(move |_| work()).await?
+    in_slot(app, call, work).await?
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use omendb_engine::ScrollPage;
+use omendb_engine::{ScrollPage, SearchStats, Worker};
 use serde::{Deserialize, Serialize};
 
 use super::filter::FilterJson;
 use super::ids::Id;
+use super::in_slot::in_slot;
 use super::order_by::OrderByInput;
 use super::output::RecordJson;
 use super::params::check_read_params;
@@ -16,6 +17,8 @@ use super::search::DEFAULT_LIMIT;
 use super::selectors::{WithPayload, WithVector, payload_selector, vector_selector};
 use super::{envelope, filter, parse};
 use crate::http::{ApiError, App, Call, Reply};
+use crate::telemetry::stages::Stage;
+use crate::telemetry::tally::Tally;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,12 +45,10 @@ struct Page<'a> {
 /// # Errors
 /// 404 without the collection, 400 and 422 for a wrong body.
 pub async fn scroll(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    let started = app.clock.now();
     check_read_params(call)?;
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
-    let clock = app.clock.clone();
-    let work = move || {
+    let work = move |_: &mut Worker, tally: &mut Tally| {
         let body: ScrollBody<'_> = parse::optional_body(&body)?;
         refuse(&[("shard_key", body.shard_key)])?;
         let limit = parse::at_least_one("limit", body.limit.unwrap_or(DEFAULT_LIMIT))?;
@@ -62,30 +63,29 @@ pub async fn scroll(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
             with_payload: &with_payload,
             with_vector: &with_vector,
         };
-        let elapsed = || clock.now().since(started);
+        tally.lap(Stage::Parse);
+        let mut stats = SearchStats::default();
         if let Some(OrderByInput(order_by)) = body.order_by {
-            let records = collection.scroll_ordered(&order_by, &page)?;
+            let records = collection.scroll_ordered(&order_by, &page, &mut stats)?;
+            tally.searched(&stats);
+            tally.count_matches(&collection, page.filter)?;
             let points = records.iter().map(RecordJson::ordered).collect();
-            return envelope::ok(
-                &Page {
-                    points,
-                    next_page_offset: None,
-                },
-                elapsed(),
-            );
-        }
-        let (records, next) = collection.scroll_page(&page)?;
-        let points = records.iter().map(RecordJson::from).collect();
-        let next_page_offset = next.map(Id);
-        envelope::ok(
-            &Page {
+            let page = Page {
                 points,
-                next_page_offset,
-            },
-            elapsed(),
-        )
+                next_page_offset: None,
+            };
+            return envelope::answer(&page, tally);
+        }
+        let (records, next) = collection.scroll_page(&page, &mut stats)?;
+        tally.searched(&stats);
+        tally.count_matches(&collection, page.filter)?;
+        let page = Page {
+            points: records.iter().map(RecordJson::from).collect(),
+            next_page_offset: next.map(Id),
+        };
+        envelope::answer(&page, tally)
     };
-    app.slots.run(move |_| work()).await?
+    in_slot(app, call, work).await?
 }
 
 #[derive(Deserialize)]
@@ -109,19 +109,19 @@ struct CountResult {
 /// # Errors
 /// 404 without the collection, 400 and 422 for a wrong body.
 pub async fn count(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    let started = app.clock.now();
     check_read_params(call)?;
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
-    let clock = app.clock.clone();
-    let work = move || {
+    let work = move |_: &mut Worker, tally: &mut Tally| {
         let body: CountBody<'_> = parse::optional_body(&body)?;
         refuse(&[("shard_key", body.shard_key)])?;
-        let count = match filter::filter(body.filter)? {
-            None => collection.count()?,
-            Some(filter) => collection.count_matching(&filter)?,
-        };
-        envelope::ok(&CountResult { count }, clock.now().since(started))
+        let filter = filter::filter(body.filter)?.unwrap_or_default();
+        tally.lap(Stage::Parse);
+        let mut stats = SearchStats::default();
+        let count = collection.count_passing(&filter, &mut stats)?;
+        tally.searched(&stats);
+        tally.work.matched = Some(count);
+        envelope::answer(&CountResult { count }, tally)
     };
-    app.slots.run(move |_| work()).await?
+    in_slot(app, call, work).await?
 }

@@ -11,6 +11,7 @@ use omendb_engine::{
 use serde::{Deserialize, Serialize};
 
 use super::filter::FilterJson;
+use super::in_slot::in_slot;
 use super::lookup::{LookUp, LookupFrom, Lookups};
 use super::one_or_many::OneOrMany;
 use super::output::ScoredJson;
@@ -21,6 +22,8 @@ use super::selectors::{WithPayload, WithVector, payload_selector, vector_selecto
 use super::vector::Component;
 use super::{envelope, filter, parse};
 use crate::http::{ApiError, App, Call, Reply};
+use crate::telemetry::stages::Stage;
+use crate::telemetry::tally::Tally;
 
 /// Points returned when no limit is given, as in the dialect.
 pub(crate) const DEFAULT_LIMIT: usize = 10;
@@ -130,14 +133,11 @@ struct QueryResult<'a> {
 /// # Errors
 /// 404 without the collection or the point to search near, 400 and 422 for a wrong body.
 pub async fn query(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    let started = app.clock.now();
     check_read_params(call)?;
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
-    let (engine, clock, caller) = (Arc::clone(&app.engine), app.clock.clone(), call.caller.clone());
-    let origin = call.origin;
-    let work = move |worker: &mut Worker| {
-        let granted = clock.now();
+    let (engine, caller) = (Arc::clone(&app.engine), call.caller.clone());
+    let work = move |worker: &mut Worker, tally: &mut Tally| {
         let lookups = Lookups {
             engine: &engine,
             caller: &caller,
@@ -146,11 +146,13 @@ pub async fn query(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
         let request = search_request(parse::body(&body)?, &|from, using, asked| {
             lookups.look_up(from, using, asked)
         })?;
-        worker.serve(origin);
-        let response = worker.search_since(granted, &collection, &request)?;
-        envelope::ok(&QueryResult::from(&response), clock.now().since(started))
+        tally.lap(Stage::Parse);
+        let response = worker.search_admitted(tally.admission(), &collection, &request)?;
+        tally.searched(&response.stats);
+        tally.count_matches(&collection, request.filter.as_deref())?;
+        envelope::answer(&QueryResult::from(&response), tally)
     };
-    app.slots.run(work).await?
+    in_slot(app, call, work).await?
 }
 
 /// `POST /collections/{collection}/points/query/batch`: several queries on one snapshot of the collection.
@@ -158,25 +160,26 @@ pub async fn query(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
 /// # Errors
 /// As for [`query`], when one of them is wrong.
 pub async fn query_batch(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    let started = app.clock.now();
     check_read_params(call)?;
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
-    let (engine, clock, caller) = (Arc::clone(&app.engine), app.clock.clone(), call.caller.clone());
-    let origin = call.origin;
-    let work = move |worker: &mut Worker| {
+    let (engine, caller) = (Arc::clone(&app.engine), call.caller.clone());
+    let work = move |worker: &mut Worker, tally: &mut Tally| {
         let lookups = Lookups {
             engine: &engine,
             caller: &caller,
             collection: collection.name(),
         };
         let requests = batch(&body, &|from, using, asked| lookups.look_up(from, using, asked))?;
-        worker.serve(origin);
-        let responses = worker.search_batch(&collection, &requests)?;
+        tally.lap(Stage::Parse);
+        let responses = worker.search_batch(tally.admission().origin, &collection, &requests)?;
+        responses
+            .iter()
+            .for_each(|response| tally.searched(&response.stats));
         let results: Vec<_> = responses.iter().map(QueryResult::from).collect();
-        envelope::ok(&results, clock.now().since(started))
+        envelope::answer(&results, tally)
     };
-    app.slots.run(work).await?
+    in_slot(app, call, work).await?
 }
 
 /// Reads the body of a batch.

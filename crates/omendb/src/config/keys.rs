@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::setting::{ByteSize, HttpUrl, LogFormat, Ratio, Setting};
+use crate::config::setting::{ByteSize, HttpUrl, KeptCount, LogFormat, Ratio, Setting};
 use crate::log::LogFilter;
 
 /// One row of the table.
@@ -116,6 +116,12 @@ keys! {
     slots_queue_timeout, "slots.queue_timeout": Duration = "5s";
     /// Collections with metric series of their own; the series of further ones are added up under one name.
     metrics_max_collections, "metrics.max_collections": usize = "1000";
+    /// From which time on, its network included, a request that reads or writes points is slow: kept for
+    /// `GET /debug/slow-queries` and logged. 0s for none.
+    slow_query_threshold, "slow_query.threshold": Duration = "500ms";
+    /// Slow requests kept, at most 10000; beside them a few of those that exemplars name and of those whose recall was
+    /// measured. 0 keeps and logs none of them.
+    slow_query_capacity, "slow_query.capacity": KeptCount = "128";
     /// Collector that spans of sampled requests are sent to over OTLP/HTTP, such as `http://127.0.0.1:4318`; `/v1/traces` is
     /// added where there is no path.
     traces_endpoint, "traces.endpoint": Option<HttpUrl> = "";

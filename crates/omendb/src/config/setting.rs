@@ -54,6 +54,26 @@ impl Setting for usize {
     }
 }
 
+/// How many things are kept in memory for somebody to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptCount(pub usize);
+
+impl KeptCount {
+    /// A few kilobytes each.
+    const MOST: usize = 10_000;
+}
+
+impl Setting for KeptCount {
+    const KIND: &'static str = "count";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let count = text.parse().ok().filter(|count| *count <= Self::MOST);
+        count
+            .map(Self)
+            .ok_or_else(|| format!("expected a whole number up to {}", Self::MOST))
+    }
+}
+
 impl Setting for Duration {
     const KIND: &'static str = "duration";
 
@@ -274,5 +294,16 @@ mod tests {
         check("NaN", 0, None);
         check("1%", 0, None);
         check("", 0, None);
+    }
+
+    #[test]
+    fn what_is_kept_in_memory_has_a_bound() {
+        let check = |text: &str, expected: Option<usize>| {
+            assert_eq!(KeptCount::parse(text).ok(), expected.map(KeptCount), "{text}");
+        };
+        check("0", Some(0));
+        check("10000", Some(10_000));
+        check("10001", None);
+        check("-1", None);
     }
 }

@@ -1,3 +1,4 @@
 //! What an administrator looks into when a figure looks wrong: records of single operations, without their data.
 
 pub mod recall;
+pub mod slow_queries;

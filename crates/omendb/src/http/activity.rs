@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use omendb_metrics::Timestamp;
 
+use crate::http::exchange::{Exchange, Outgoing};
+
 /// Times are nanoseconds of the server's clock; zero stands for "not now". All of it is written and read by the one
 /// task that drives the connection, so relaxed atomics are plain memory that the compiler knows to be shareable.
 #[derive(Debug, Default)]
@@ -17,6 +19,7 @@ pub(crate) struct Activity {
     write_blocked_since: AtomicU64,
     in_service: AtomicBool,
     left_body_unread: AtomicBool,
+    outgoing: Outgoing,
 }
 
 /// How long each kind of waiting may last.
@@ -71,16 +74,30 @@ impl Activity {
         }
     }
 
-    /// A head is complete and its request is being served.
-    pub(crate) fn service_began(&self) {
+    /// A head is complete and its request is being served. When its first byte arrived; none if that came together with
+    /// the request before.
+    pub(crate) fn service_began(&self) -> Option<Timestamp> {
         self.in_service.store(true, Relaxed);
-        self.head_since.store(0, Relaxed);
+        let since = self.head_since.swap(0, Relaxed);
+        (since != 0).then(|| Timestamp::from_nanos(since))
     }
 
     /// The answer is ready to be sent.
     pub(crate) fn service_ended(&self, now: Timestamp) {
         self.last_progress.store(now.as_nanos(), Relaxed);
         self.in_service.store(false, Relaxed);
+    }
+
+    /// What is sent next is the answer of this exchange.
+    pub(crate) fn answers(&self, exchange: Option<Exchange>) {
+        self.outgoing.put(exchange);
+    }
+
+    /// Everything there was to send was sent.
+    #[inline]
+    pub(crate) fn flushed(&self) {
+        self.outgoing
+            .flushed(Timestamp::from_nanos(self.last_progress.load(Relaxed)));
     }
 
     /// A request was answered before its body had been read: closing must wait for what is still on the way.

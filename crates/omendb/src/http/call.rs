@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Method, Uri};
-use omendb_metrics::Origin;
 use serde::de::DeserializeOwned;
 
 use crate::auth::Caller;
 use crate::http::body::RequestBody;
 use crate::http::error::ApiError;
+use crate::telemetry::stages::Stage;
+use crate::telemetry::tally::Tally;
 
 /// Longest body of a login or a token's creation, bytes. Whoever logs in is not known yet, so they are given little.
 const SMALL_BODY: u64 = 64 * 1024;
@@ -28,14 +29,14 @@ pub struct Call {
     pub params: PathParams,
     /// Who asks, and what they may touch.
     pub caller: Caller,
-    /// What its observations are traced back by.
-    pub origin: Option<Origin>,
     /// The other end of the connection.
     pub peer: SocketAddr,
     /// What the request is about, for the audit log, where its path does not say so.
     pub subject: Option<String>,
     /// The request body; read at most once.
     pub body: RequestBody,
+    /// What it has taken so far.
+    pub(crate) tally: Tally,
 }
 
 impl Call {
@@ -44,7 +45,10 @@ impl Call {
     /// # Errors
     /// 413 when it is longer than the limit, 408 when it arrives too slowly, 400 when it breaks off.
     pub async fn read_body(&mut self) -> Result<Bytes, ApiError> {
-        self.body.read().await
+        self.tally.skip();
+        let body = self.body.read().await;
+        self.tally.lap(Stage::Receive);
+        body.inspect(|body| self.tally.asked(body))
     }
 
     /// Reads the whole body and parses it as JSON into `T`, on the connection's thread: for small bodies only, of 64 KiB
@@ -99,6 +103,10 @@ impl PathParams {
     /// The value of `{name}`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
     }
 
     pub(crate) fn insert(&mut self, name: &'static str, value: String) {

@@ -51,12 +51,13 @@ pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, peer: SocketAddr) {
         service_fn(move |request: Request<Incoming>| -> ServiceFuture {
             let (app, activity) = (Arc::clone(&app), Arc::clone(&activity));
             Box::pin(async move {
-                activity.service_began();
-                let answered = dispatch(Arc::clone(&app), peer, request).await;
+                let first_byte = activity.service_began();
+                let answered = dispatch(Arc::clone(&app), (peer, first_byte), request).await;
                 if answered.left_body_unread {
                     activity.set_left_body_unread();
                 }
                 activity.service_ended(app.clock.now());
+                activity.answers(answered.exchange);
                 Ok(answered.response)
             })
         })

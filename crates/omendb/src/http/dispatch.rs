@@ -18,12 +18,15 @@ use crate::http::app::App;
 use crate::http::body::{BodyLimits, RequestBody, ResponseBody};
 use crate::http::call::{Call, PathParams};
 use crate::http::error::ApiError;
+use crate::http::exchange::Exchange;
 use crate::http::identity::{Identity, REQUEST_ID};
 use crate::http::reply::Reply;
 use crate::http::router::Routed;
 use crate::log::scope::Scope;
 use crate::routes::{Access, Answer, BodyKind, ROUTES, Route};
+use crate::telemetry::query_record::QueryRecord;
 use crate::telemetry::requests::{EndpointLabel, RequestStats, Verb};
+use crate::telemetry::tally::Tally;
 use crate::traces::RequestSpan;
 use crate::traces::context::TRACE_PARENT;
 use crate::traces::spans::{self, RequestNames};
@@ -38,11 +41,18 @@ const DRAIN_TIME: Duration = Duration::from_millis(100);
 pub(crate) struct Answered {
     pub(crate) response: Response<ResponseBody>,
     pub(crate) left_body_unread: bool,
+    /// To be recorded when the answer is written, if the request was for data.
+    pub(crate) exchange: Option<Exchange>,
 }
 
-/// Serves one request.
-pub(crate) async fn dispatch(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>) -> Answered {
+/// Serves one request; its first byte may be known to have come earlier.
+pub(crate) async fn dispatch(
+    app: Arc<App>,
+    (peer, first_byte): (SocketAddr, Option<Timestamp>),
+    request: Request<Incoming>,
+) -> Answered {
     let mut record = Record::begin(&app, request.method(), peer.ip());
+    record.first_byte = first_byte.unwrap_or(record.began);
     let scope = record.identify(request.headers());
     scope.around(respond(app, peer, request, record)).await
 }
@@ -66,11 +76,14 @@ async fn respond(
         headers: head.headers,
         params: PathParams::default(),
         caller: Caller::anonymous(Grant::default()),
-        origin: record.stats.origin,
         peer,
         subject: None,
         body: RequestBody::new(incoming, limits),
+        tally: Tally::new(&app.clock, (record.first_byte, record.began), record.stats.origin),
     };
+    if app.telemetry.slow_queries.is_on() {
+        call.tally.keep_bodies();
+    }
     let result = answer(&app, &mut call, &mut record).await;
     let reply = result.unwrap_or_else(|error| {
         if let Some(detail) = error.detail() {
@@ -102,7 +115,38 @@ async fn respond(
     Answered {
         response,
         left_body_unread,
+        exchange: exchange(record, call),
     }
+}
+
+/// Records the request as answered; what is left to record once the answer is written.
+fn exchange(record: Record, mut call: Call) -> Option<Exchange> {
+    let (app, began, stats) = (Arc::clone(&record.app), record.first_byte, record.stats);
+    let identity = record.identity;
+    let ready = app.clock.now();
+    let is_exemplar = record.finish(ready);
+    let tally = call.tally;
+    tally.is_used.then(|| Exchange {
+        record: QueryRecord {
+            identity,
+            origin: stats.origin,
+            verb: stats.verb,
+            endpoint: stats.endpoint,
+            db_id: tally.db_id.or_else(|| call.params.take("collection")),
+            status: stats.status,
+            began,
+            whole_nanos: 0,
+            stages: tally.stages,
+            request_bytes: stats.request_bytes,
+            response_bytes: stats.response_bytes,
+            work: tally.work,
+            is_exemplar: is_exemplar || tally.work.search.is_exemplar,
+        },
+        app,
+        body: tally.body,
+        ready,
+        written: None,
+    })
 }
 
 /// Everything that can be decided from the head is decided before the handler may read the body.
@@ -235,6 +279,9 @@ struct Record {
     peer: IpAddr,
     /// What is written down of it.
     audited: Option<Box<Entry>>,
+    is_recorded: bool,
+    /// When its first byte was read.
+    first_byte: Timestamp,
 }
 
 /// The status recorded for a request whose client went away first.
@@ -252,15 +299,18 @@ impl Record {
             response_bytes: 0,
             origin: None,
         };
+        let began = app.clock.now();
         Self {
             app: Arc::clone(app),
-            began: app.clock.now(),
+            began,
+            first_byte: began,
             stats,
             identity: Identity::default(),
             span: None,
             collection: None,
             peer,
             audited: None,
+            is_recorded: false,
         }
     }
 
@@ -292,13 +342,17 @@ impl Record {
         let span = self.span.as_ref()?;
         HeaderValue::try_from(span.context.to_string()).ok()
     }
-}
 
-impl Drop for Record {
-    fn drop(&mut self) {
+    /// The answer was ready at `now`; whether the request's latency is shown as an exemplar.
+    fn finish(mut self, now: Timestamp) -> bool {
+        self.is_recorded = true;
+        self.record(now)
+    }
+
+    fn record(&mut self, now: Timestamp) -> bool {
         self.app.telemetry.web.requests_in_flight.sub(1);
-        self.stats.duration_nanos = self.app.clock.now().nanos_since(self.began);
-        self.app.telemetry.record_request(&self.stats);
+        self.stats.duration_nanos = now.nanos_since(self.began);
+        let is_exemplar = self.app.telemetry.record_request(&self.stats);
         if let Some(entry) = self.audited.take() {
             let request = (self.identity.request_id(), self.peer);
             self.app.audit.record(&entry, request, self.stats.status);
@@ -310,6 +364,15 @@ impl Drop for Record {
             };
             let spans = spans::of_request(*span, &self.stats, names, self.app.clock.wall());
             self.app.traces.record(spans);
+        }
+        is_exemplar
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.is_recorded {
+            self.record(self.app.clock.now());
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod call;
 mod connection;
 mod dispatch;
 pub mod error;
+mod exchange;
 pub(crate) mod identity;
 pub(crate) mod listener;
 pub mod reply;

@@ -84,7 +84,12 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        let socket = self.get_mut();
+        ready!(Pin::new(&mut socket.stream).poll_flush(context))?;
+        // hyper flushes when it has written all it has, and with it the whole answer: answers are complete before they
+        // are sent.
+        socket.activity.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -6,6 +6,7 @@ use omendb_metrics::{Counter, Counters, Family, Gauge, Histogram, Label, labels,
 
 use crate::auth::Permission;
 use crate::telemetry::requests::{Endpoint, Status};
+use crate::telemetry::stages::Stage;
 
 labels! {
     /// A pool.
@@ -102,6 +103,16 @@ metrics! {
         ///
         /// Beside the duration of queries: what is in here and not there is waiting, parsing and serialising.
         pub request_latency: Family<Endpoint, Histogram> = "omendb_http_request_latency_seconds",
+        /// Time of each stage of the requests that read or wrote points, of those that went through it: `receive` and
+        /// `send` are the network's, `queue` is waiting for an execution slot or for the log, `other` is what has no name.
+        /// The sums of all stages add up to that of `omendb_query_exchange_seconds`.
+        ///
+        /// Right after latency has changed: it says which part of the work the change is in.
+        pub query_stages: Family<Stage, Histogram> = "omendb_query_stage_seconds",
+        /// Time from the first byte of a request that reads or writes points to the last byte of its answer.
+        ///
+        /// When clients measure more than the server: what this does not have is not the server's.
+        pub query_exchange: Histogram = "omendb_query_exchange_seconds",
         /// Bytes of request bodies read.
         ///
         /// When the network is busy: large bodies, or many.

@@ -35,6 +35,7 @@ mod formats; // one snapshot in every format, chosen by content negotiation
 mod formulas; // queries that read more than vectors: formulas, lookups, facets, distance matrices
 mod groups; // hits in groups, with what other collections know of the groups
 mod kubernetes; // the manifests of deploy/ are valid, fit together, and their credentials do what they say
+mod lamp; // what a query did is explained with it, and can be looked up afterwards
 mod lifecycle; // readiness, health, draining, and what is refused at start
 mod logs; // lines name their request, show no secrets, and their level is changed live
 mod movement; // each operation moves exactly the figures it is about
@@ -44,5 +45,6 @@ mod real_data; // 50,000 real points: exact answers equal the given neighbours
 mod secrets; // what is planted in every input is in no output
 mod shipped; // what deploy/ ships names only what is exported; the image
 mod sparse; // vectors of a few terms: kept, found through their index, and refused by name
+mod stages; // the stages of requests add up to the whole of them, and each is moved by what it names
 mod traces; // sampled requests become spans at a collector, and nobody waits for it
 mod vector_changes; // vectors replaced and taken away, and upserts with a rule
