@@ -59,7 +59,7 @@ pub(crate) fn measure(options: &Options) -> Result<Report, String> {
     Ok(report)
 }
 
-fn payload(package: &Package) -> Payload {
+pub(crate) fn payload(package: &Package) -> Payload {
     let size = i64::try_from(package.installed_size_kb).unwrap_or(i64::MAX);
     let fields = [
         ("section", Value::String(package.section.clone())),
@@ -82,19 +82,22 @@ fn index(collection: &Collection) -> Result<(), String> {
     Ok(())
 }
 
+fn field(key: &str, test: Test) -> Result<Condition, String> {
+    let path = key.parse().map_err(|error| format!("{key}: {error}"))?;
+    Ok(Condition::Field(path, test))
+}
+
+/// Packages of at least this size.
+pub(crate) fn at_least(size_kb: f64) -> Result<Condition, String> {
+    let range = Range {
+        gte: Some(size_kb),
+        ..Range::default()
+    };
+    field("installed_size_kb", Test::Range(range))
+}
+
 fn cases() -> Result<Vec<Case>, String> {
-    let field = |key: &str, test| {
-        let path = key.parse().map_err(|error| format!("{key}: {error}"))?;
-        Ok::<_, String>(Condition::Field(path, test))
-    };
     let section = |name: &str| field("section", Test::Match(Match::Keyword(name.to_owned())));
-    let at_least = |size: f64| {
-        let range = Range {
-            gte: Some(size),
-            ..Range::default()
-        };
-        field("installed_size_kb", Test::Range(range))
-    };
     let case = |name, conditions, passes| Case {
         name,
         conditions,

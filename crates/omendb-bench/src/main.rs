@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 mod ann;
 mod distance;
+mod examples;
 mod export;
 mod filters;
 mod http;
@@ -48,6 +49,11 @@ const BENCHMARKS: &[Benchmark] = &[
         "distance",
         "one query against 50,000 rows in memory, beside reading them",
         distance::measure,
+    ),
+    (
+        "examples",
+        "queries by several examples on 50,000 real points, beside comparing all",
+        examples::measure,
     ),
     (
         "export",

@@ -1,5 +1,7 @@
 //! A search: what is asked, what is answered, what it took.
 
+mod among;
+mod by_examples;
 mod cost;
 mod coverage;
 mod diverse;
@@ -16,7 +18,9 @@ mod matrix;
 mod nearest;
 mod objective;
 mod order;
+mod outlook;
 mod passing;
+mod points;
 mod request;
 mod rescore;
 mod rescoring;

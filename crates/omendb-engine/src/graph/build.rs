@@ -263,10 +263,10 @@ impl Graph {
             // The middle is nowhere: any node is as good.
             return;
         }
-        let origin = Origin::query(kernels, self.distance, (&middle, screen.as_ref()));
+        let mut origin = Origin::query(kernels, self.distance, (&middle, screen.as_ref()));
         let mut walk = Walk::default();
         walk.run(
-            (self, &origin),
+            (self, &mut origin),
             Aim::first(self.tuning.ef_construct),
             &mut Steps::default(),
             &mut |_| true,

@@ -38,10 +38,10 @@ impl<'a> Inserter<'a> {
         let Some((block, position)) = self.graph.locate(node) else {
             return;
         };
-        let origin = Origin::node(self.kernels, self.graph, (block, position));
+        let mut origin = Origin::node(self.kernels, self.graph, (block, position));
         let aim = Aim::first(self.graph.tuning.ef_construct);
         walk.run(
-            (self.graph, &origin),
+            (self.graph, &mut origin),
             aim,
             &mut Steps::default(),
             &mut |near: Near| near.node != node,

@@ -6,7 +6,7 @@
 
 use omendb_distance::{Distance, Kernels, prefetch};
 
-use crate::graph::{Block, Graph};
+use crate::graph::{Block, Graph, Sight, View};
 use crate::search::Screen;
 use crate::state::Certificate;
 
@@ -124,6 +124,16 @@ impl<'a> Origin<'a> {
         }
     }
 
+    /// The comparison with a node, turned so that greater is better; that by `Euclid` is of squares.
+    #[inline]
+    pub(crate) fn comparison(&self, block: &Block, position: usize) -> f32 {
+        let distance = self.distance(block, position);
+        match self.measure {
+            Measure::Manhattan => -distance.sqrt(),
+            Measure::Product | Measure::Chord | Measure::Square | Measure::Lifted(_) => -distance,
+        }
+    }
+
     /// Asks the processor to fetch what [`distance`](Self::distance) will read.
     #[inline]
     pub(crate) fn expect(&self, block: &Block, position: usize) {
@@ -134,6 +144,26 @@ impl<'a> Origin<'a> {
             }
             (Form::Plain(_) | Form::Coded(..), _) => prefetch(block.rows().slot(position)),
         }
+    }
+}
+
+impl View for Origin<'_> {
+    fn entries(&self, graph: &Graph) -> impl Iterator<Item = u32> {
+        graph.entry().into_iter()
+    }
+
+    #[inline]
+    fn sight(&mut self, block: &Block, position: usize) -> Sight {
+        let distance = self.distance(block, position);
+        Sight {
+            distance,
+            promise: distance,
+        }
+    }
+
+    #[inline]
+    fn expect(&self, block: &Block, position: usize) {
+        Self::expect(self, block, position);
     }
 }
 

@@ -24,8 +24,8 @@ impl Graph {
                     if reached[node as usize] || is_stopped() {
                         continue;
                     }
-                    let origin = Origin::node(kernels, self, (block, position));
-                    if self.lead_to(node, &origin, &mut walk) {
+                    let mut origin = Origin::node(kernels, self, (block, position));
+                    if self.lead_to(node, &mut origin, &mut walk) {
                         added += 1;
                         self.follow(Some(node), &mut reached);
                     }
@@ -59,7 +59,7 @@ impl Graph {
     }
 
     /// Adds a link to `node` from near by: where there is room, else in place of the last link of the nearest.
-    fn lead_to(&self, node: u32, origin: &Origin<'_>, walk: &mut Walk) -> bool {
+    fn lead_to(&self, node: u32, origin: &mut Origin<'_>, walk: &mut Walk) -> bool {
         let mut accepts = |near: Near| near.node != node;
         walk.run(
             (self, origin),

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::graph::{Graph, Near, Origin};
+use crate::graph::{Block, Graph, Near};
 
 /// What a walk cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,22 +15,53 @@ pub(crate) struct Steps {
 }
 
 /// What a walk is after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Aim {
     /// How many nodes to find.
     pub(crate) ef: usize,
     /// Whether nodes with the same vector as another are found too.
     pub(crate) with_copies: bool,
+    /// No node is nearer than this: so many of them are enough.
+    pub(crate) least: f32,
 }
 
 impl Aim {
     /// So many nodes; of those with the same vector the first alone.
     pub(crate) fn first(ef: usize) -> Self {
         Self {
-            ef,
             with_copies: false,
+            ..Self::all(ef)
         }
     }
+
+    /// So many nodes.
+    pub(crate) fn all(ef: usize) -> Self {
+        Self {
+            ef,
+            with_copies: true,
+            least: f32::NEG_INFINITY,
+        }
+    }
+}
+
+/// A node as a view has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sight {
+    pub(crate) distance: f32,
+    /// How near nodes may be that lie by it: not farther than itself. A walk goes where this is least.
+    pub(crate) promise: f32,
+}
+
+/// Where a walk sees nodes from.
+pub(crate) trait View {
+    /// The nodes to begin at.
+    fn entries(&self, graph: &Graph) -> impl Iterator<Item = u32>;
+
+    /// How far a node is, and where it may lead.
+    fn sight(&mut self, block: &Block, position: usize) -> Sight;
+
+    /// Asks the processor to fetch what [`sight`](Self::sight) will read.
+    fn expect(&self, block: &Block, position: usize);
 }
 
 /// Who a walk is made for. A function that accepts nodes lets it go on to its end.
@@ -66,26 +97,27 @@ impl Walk {
     /// Finds the nearest nodes that the seeker accepts, and goes through the others too. False if it was given up.
     pub(crate) fn run(
         &mut self,
-        (graph, origin): (&Graph, &Origin<'_>),
+        (graph, view): (&Graph, &mut impl View),
         aim: Aim,
         steps: &mut Steps,
         seeker: &mut impl Seeker,
     ) -> bool {
         self.reset(graph);
-        let Some(entry) = graph.entry() else {
-            return true;
-        };
-        self.fresh.push(entry);
-        self.see(entry);
+        for entry in view.entries(graph) {
+            if self.see(entry) {
+                self.fresh.push(entry);
+            }
+        }
         loop {
-            self.enter((graph, origin), aim, steps, seeker);
+            self.enter((graph, view), aim, steps, seeker);
             if !seeker.goes_on(*steps) {
                 return false;
             }
             let Some(Reverse(next)) = self.frontier.pop() else {
                 return true;
             };
-            if next.distance > self.bound(aim.ef) {
+            let bound = self.bound(aim.ef);
+            if next.distance > bound || bound <= aim.least {
                 return true;
             }
             steps.hops += 1;
@@ -94,7 +126,7 @@ impl Walk {
                     if let Some((block, position)) = graph.locate(link)
                         && self.see(link)
                     {
-                        origin.expect(block, position);
+                        view.expect(block, position);
                         self.fresh.push(link);
                     }
                 }
@@ -123,7 +155,7 @@ impl Walk {
     /// Measures the nodes just reached and keeps those that may lead nearer.
     fn enter(
         &mut self,
-        (graph, origin): (&Graph, &Origin<'_>),
+        (graph, view): (&Graph, &mut impl View),
         aim: Aim,
         steps: &mut Steps,
         seeker: &mut impl Seeker,
@@ -134,11 +166,12 @@ impl Walk {
             let Some((block, position)) = graph.locate(node) else {
                 continue;
             };
-            let near = Near::new(origin.distance(block, position), node);
-            if !self.has_room(aim.ef, near) {
+            let Sight { distance, promise } = view.sight(block, position);
+            let (near, lead) = (Near::new(distance, node), Near::new(promise, node));
+            if !self.has_room(aim.ef, lead) {
                 continue;
             }
-            self.frontier.push(Reverse(near));
+            self.frontier.push(Reverse(lead));
             self.offer(aim.ef, near, seeker);
             let mut next = block.copy(position).filter(|_| aim.with_copies);
             while let Some(node) = next

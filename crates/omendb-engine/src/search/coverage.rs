@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use crate::graph::Graph;
-use crate::state::State;
+use crate::state::{Chunk, State};
 
 /// What holds for a graph and every state with the same full chunks.
 #[derive(Debug, Default)]
@@ -43,5 +43,11 @@ impl Coverage {
     /// The numbers of the chunks that are not.
     pub(crate) fn others(&self) -> &[usize] {
         &self.others
+    }
+
+    /// These chunks of a state.
+    pub(crate) fn others_of<'s>(&self, state: &'s State) -> impl Iterator<Item = (usize, &'s Arc<Chunk>)> {
+        let numbers = self.others.iter();
+        numbers.filter_map(|&number| Some((number, state.chunk(number)?)))
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use omendb_distance::Distance;
 use omendb_metrics::Timestamp;
 
-use crate::filter::{Condition, Filter, Subject as Tested};
+use crate::filter::{Condition, Filter};
 use crate::graph::Graphs;
-use crate::payload_index::{Indexes, Selection};
+use crate::payload_index::Indexes;
 use crate::search::diverse::diversify;
 use crate::search::fusion::fuse;
 use crate::search::objective::{Examples, Formula, Objective};
@@ -18,7 +18,7 @@ use crate::search::top_k::{Candidate, TopK};
 use crate::search::{Searcher, check_depth, check_ef};
 use crate::sparse_index::SparseIndexes;
 use crate::state::State;
-use crate::{CollectionConfig, Error, Plan, PointId, Reason, SearchStats, limits};
+use crate::{CollectionConfig, Error, PointId, Reason, SearchStats, limits};
 
 /// What is searched: one version of a collection, and what stands beside it.
 #[derive(Clone, Copy, Debug)]
@@ -196,7 +196,7 @@ impl Searcher {
             None if objective.formula == Formula::Nearest => {
                 self.rank_nearest(subject, &question, filter, stats)
             }
-            None => self.rank_all(subject, &question, filter, stats),
+            None => self.rank_by_examples(subject, &question, filter, stats),
         };
         let mut found = scored(&objective, candidates, level.score_threshold);
         if let Query::Diverse(Diverse { diversity, .. }) = level.query {
@@ -212,62 +212,6 @@ impl Searcher {
         Ok(found)
     }
 
-    /// Ranks every point by several vectors: each row that passes is compared with all of them while it is close.
-    fn rank_all(
-        &mut self,
-        Subject {
-            config: _,
-            state,
-            indexes,
-            graphs: _,
-            sparse: _,
-        }: Subject<'_>,
-        ranking: &Ranking<'_>,
-        filter: Option<&Filter>,
-        stats: &mut SearchStats,
-    ) -> Vec<Candidate> {
-        let mut selection = filter.and_then(|filter| Selection::of(indexes, filter, state));
-        stats.plan = match (&selection, filter) {
-            (Some(selection), _) => {
-                stats.filter_estimated = selection.estimate;
-                Plan::IndexedScan
-            }
-            (None, Some(_)) => Plan::FilteredScan,
-            (None, None) => Plan::Exact,
-        };
-        let mut top = TopK::new(
-            ranking.depth,
-            usize::try_from(state.ids.len()).unwrap_or(usize::MAX),
-        );
-        for (number, chunk) in state.chunks() {
-            let rows = chunk.column(ranking.column);
-            let mut candidates = chunk.alive.and(&rows.present);
-            if let Some(selection) = &mut selection {
-                candidates = selection.narrow(number, chunk, candidates);
-                stats.filter_candidates += candidates.count() as u64;
-            }
-            stats.chunks += 1;
-            for position in candidates.iter() {
-                let slot = state.layout.slot(number, position);
-                if ranking.excluded.contains(&slot) {
-                    continue;
-                }
-                if let Some(filter) = filter {
-                    stats.filter_checked += 1;
-                    if !Tested::point(&state.layout, chunk, position).passes(filter) {
-                        stats.filter_rejected += 1;
-                        continue;
-                    }
-                }
-                let work = (&mut self.scores, &mut *stats);
-                let rank = ranking.objective.rank(self.kernels, rows.slot(position), work);
-                top.offer(rank, chunk.id(position), slot);
-            }
-        }
-        stats.heap_pushes += top.pushes();
-        top.into_sorted()
-    }
-
     fn rank_slots(
         &mut self,
         state: &State,
@@ -281,6 +225,7 @@ impl Searcher {
                 && let Some(row) = chunk.column(ranking.column).row(position)
                 && !ranking.excluded.contains(&slot)
             {
+                stats.distance_computations += ranking.objective.vectors.len() as u64;
                 let work = (&mut self.scores, &mut *stats);
                 let rank = ranking.objective.rank(self.kernels, row, work);
                 top.offer(rank, chunk.id(position), slot);

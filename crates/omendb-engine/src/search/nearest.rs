@@ -2,28 +2,25 @@
 
 use std::sync::Arc;
 
-use omendb_metrics::Clock;
-
-use crate::filter::{Filter, Subject as Tested};
-use crate::graph::{Aim, Graph, Near, Origin, Seeker, Steps};
-use crate::payload_index::Selection;
+use crate::filter::Filter;
+use crate::graph::{Aim, Graph, Near, Origin, Steps};
 use crate::search::Searcher;
-use crate::search::cost::{Allowance, Extent, Passing};
+use crate::search::among::Among;
+use crate::search::cost::{Allowance, Prices};
 use crate::search::coverage::Coverage;
 use crate::search::filtered::FilteredScan;
 use crate::search::find::{Ranking, Subject};
+use crate::search::points::Points;
 use crate::search::scan::{Comparison, Scratch, Target, may_enter, scan};
 use crate::search::top_k::{Candidate, TopK};
-use crate::state::{Chunk, State};
-use crate::{Plan, Reason, SearchStats, limits};
+use crate::state::Chunk;
+use crate::{Reason, SearchStats, limits};
 
 /// A search for the points nearest to a vector.
 struct Nearest<'a> {
     searcher: &'a mut Searcher,
-    state: &'a State,
+    among: Among<'a>,
     comparison: &'a Comparison<'a>,
-    filter: Option<&'a Filter>,
-    selection: Option<Selection<'a>>,
     top: TopK,
     stats: &'a mut SearchStats,
 }
@@ -36,20 +33,15 @@ impl Searcher {
         filter: Option<&Filter>,
         stats: &mut SearchStats,
     ) -> Vec<Candidate> {
-        let Subject {
-            config: _,
-            state,
-            indexes,
-            graphs,
-            sparse: _,
-        } = subject;
+        let state = subject.state;
         let target = Target {
             column: ranking.column,
             distance: ranking.objective.distance,
             query: &ranking.objective.vectors[0],
             excluded: ranking.excluded,
         };
-        let graph = graphs
+        let graph = subject
+            .graphs
             .get(&state.layout.columns[ranking.column].name)
             .filter(|_| !ranking.exact);
         stats.reason = if ranking.exact {
@@ -60,9 +52,7 @@ impl Searcher {
         let mut nearest = Nearest {
             comparison: &Comparison::new(self.kernels, state, &target, ranking.depth),
             searcher: self,
-            state,
-            filter,
-            selection: filter.and_then(|filter| Selection::of(indexes, filter, state)),
+            among: Among::new(subject, filter),
             top: TopK::new(
                 ranking.depth,
                 usize::try_from(state.ids.len()).unwrap_or(usize::MAX),
@@ -86,9 +76,10 @@ impl Nearest<'_> {
             return false;
         }
         let mut coverage = std::mem::take(&mut self.searcher.coverage);
-        coverage.follow(graph, self.state);
+        coverage.follow(graph, self.among.state);
         let ef = ranking.ef.unwrap_or(limits::DEFAULT_EF).max(ranking.depth);
-        let allowance = Allowance::of(self.extent(&coverage), ef, self.passing());
+        let (extent, passing) = (self.among.extent(&coverage), self.among.passing());
+        let allowance = Allowance::of(Prices::NEAREST, extent, ef, passing);
         self.stats.reason = match allowance {
             Some(_) => Reason::WalkGivenUp,
             None => Reason::ScanCheaper,
@@ -97,27 +88,17 @@ impl Nearest<'_> {
             allowance.is_some_and(|allowance| self.walk((graph, &coverage), allowance, (ef, ranking.depth)));
         if is_done {
             self.stats.reason = Reason::WalkCheaper;
-            let others = coverage.others().iter();
-            let state = self.state;
-            let others = others.filter_map(|&number| Some((number, state.chunk(number)?)));
-            self.scan(others);
+            self.scan(coverage.others_of(self.among.state));
             self.stats.ef = ef as u64;
-            self.stats.plan = match self.filter {
-                Some(_) => Plan::FilteredGraph,
-                None => Plan::Graph,
-            };
+            self.stats.plan = self.among.walk_plan();
         }
         self.searcher.coverage = coverage;
         is_done
     }
 
     fn by_scan(&mut self) {
-        self.stats.plan = match (&self.selection, self.filter) {
-            (Some(_), _) => Plan::IndexedScan,
-            (None, Some(_)) => Plan::FilteredScan,
-            (None, None) => Plan::Exact,
-        };
-        self.scan(self.state.chunks());
+        self.stats.plan = self.among.scan_plan();
+        self.scan(self.among.state.chunks());
     }
 
     fn scan<'c>(&mut self, chunks: impl Iterator<Item = (usize, &'c Arc<Chunk>)>) {
@@ -127,20 +108,20 @@ impl Nearest<'_> {
             ranks: &mut searcher.scores,
             dots: &mut searcher.dots,
         };
-        match self.filter {
+        let state = self.among.state;
+        match self.among.filter {
             None => scan(
-                (self.state, self.comparison),
+                (state, self.comparison),
                 chunks,
                 &mut self.top,
                 (&mut scratch, self.stats),
             ),
             Some(filter) => {
-                self.stats.filter_estimated =
-                    self.selection.as_ref().map_or(0, |selection| selection.estimate);
+                self.stats.filter_estimated = self.among.estimate();
                 let work = (&mut scratch, &mut *self.stats);
-                FilteredScan::new(self.state, self.comparison, work).run(
+                FilteredScan::new(state, self.comparison, work).run(
                     chunks,
-                    (filter, self.selection.as_mut()),
+                    (filter, self.among.selection.as_mut()),
                     &mut self.top,
                 );
             }
@@ -160,25 +141,12 @@ impl Nearest<'_> {
             query,
             excluded,
         } = *self.comparison.target;
-        let origin = Origin::query(self.searcher.kernels, distance, (query, self.comparison.screen()));
+        let mut origin = Origin::query(self.searcher.kernels, distance, (query, self.comparison.screen()));
         let mut walk = std::mem::take(&mut self.searcher.walk);
         let mut steps = Steps::default();
-        let aim = Aim {
-            ef,
-            with_copies: true,
-        };
-        let mut points = Points {
-            state: self.state,
-            coverage,
-            excluded,
-            filter: self.filter,
-            allowance,
-            clock: &self.searcher.clock,
-            stats: self.stats,
-            checked: 0,
-            passed: 0,
-        };
-        let is_whole = walk.run((graph, &origin), aim, &mut steps, &mut points);
+        let place = (&self.among, coverage, excluded);
+        let mut points = Points::new(place, allowance, (&self.searcher.clock, self.stats));
+        let is_whole = walk.run((graph, &mut origin), Aim::all(ef), &mut steps, &mut points);
         let Steps { hops, distances } = steps;
         self.stats.hops += hops;
         self.stats.visited += distances;
@@ -196,7 +164,7 @@ impl Nearest<'_> {
 
     /// Scores a point that a walk found, unless it cannot be among the best.
     fn offer(&mut self, near: Near) {
-        let Some((chunk, position)) = self.state.locate(near.node) else {
+        let Some((chunk, position)) = self.among.state.locate(near.node) else {
             return;
         };
         let rows = chunk.column(self.comparison.target.column);
@@ -207,69 +175,6 @@ impl Nearest<'_> {
     }
 
     fn is_coded(&self) -> bool {
-        self.state.layout.columns[self.comparison.target.column].is_coded
-    }
-
-    fn extent(&self, coverage: &Coverage) -> Extent {
-        let chunks = self.state.chunk_count() as f64;
-        Extent {
-            points: self.state.ids.len() as f64,
-            chunks,
-            uncovered: (coverage.others().len() * self.state.layout.chunk_slots) as f64,
-        }
-    }
-
-    fn passing(&self) -> Passing {
-        match (self.filter, &self.selection) {
-            (None, _) => Passing::All,
-            (Some(_), Some(selection)) => Passing::Indexed(selection.estimate as f64),
-            (Some(_), None) => Passing::Unknown,
-        }
-    }
-}
-
-/// The points that a walk is after.
-struct Points<'a> {
-    state: &'a State,
-    coverage: &'a Coverage,
-    excluded: &'a [u32],
-    filter: Option<&'a Filter>,
-    allowance: Allowance,
-    clock: &'a Clock,
-    stats: &'a mut SearchStats,
-    /// Payloads tested in this walk, and those that passed.
-    checked: u64,
-    passed: u64,
-}
-
-impl Seeker for Points<'_> {
-    /// A node is a point of this state if the state has its chunk as the graph does, and the point in it.
-    fn accepts(&mut self, near: Near) -> bool {
-        let (number, position) = self.state.layout.locate(near.node);
-        let Some(chunk) = self
-            .state
-            .chunk(number)
-            .filter(|_| self.coverage.contains(number))
-        else {
-            return false;
-        };
-        if !chunk.alive.contains(position) || self.excluded.contains(&near.node) {
-            return false;
-        }
-        let Some(filter) = self.filter else {
-            return true;
-        };
-        let begun = self.clock.now();
-        let passes = Tested::point(&self.state.layout, chunk, position).passes(filter);
-        self.stats.filter_ns += self.clock.now().nanos_since(begun);
-        self.stats.filter_checked += 1;
-        self.stats.filter_rejected += u64::from(!passes);
-        self.checked += 1;
-        self.passed += u64::from(passes);
-        passes
-    }
-
-    fn goes_on(&self, steps: Steps) -> bool {
-        self.allowance.goes_on(steps.distances, self.checked, self.passed)
+        self.among.state.layout.columns[self.comparison.target.column].is_coded
     }
 }

@@ -1,6 +1,7 @@
 //! Graphs: near answers from few comparisons, whatever is written, and after a restart without building again.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -8,8 +9,9 @@ use std::time::Duration;
 
 use omendb_engine::filter::{Match, Test};
 use omendb_engine::{
-    Collection, CollectionConfig, Condition, Distance, Engine, Filter, Payload, Plan, Point, PointId, Reason,
-    SearchRequest, SearchResponse, Value, Vectors, Worker, WriteBatch,
+    Collection, CollectionConfig, Condition, ContextPair, Distance, Engine, Example, Feedback,
+    FeedbackStrategy, Filter, Payload, Plan, Point, PointId, Query, Reason, Recommend, SearchRequest,
+    SearchResponse, Strategy, Value, Vectors, Worker, WriteBatch,
 };
 use omendb_sim::{Rng, SimFs};
 
@@ -281,6 +283,92 @@ fn filters_of_any_selectivity_keep_the_recall() {
     assert_eq!(plans, HashSet::from(["filtered_graph", "filtered_scan"]));
 }
 
+/// Queries of every kind that has examples, with how many of them lead somewhere.
+fn by_examples(clusters: &mut Clusters) -> Vec<(Query, bool)> {
+    let mut examples = |count: usize| -> Vec<Example> {
+        let example = |_| Example::Vector(clusters.vector().into());
+        (0..count).map(example).collect()
+    };
+    let mut queries = Vec::new();
+    for strategy in [Strategy::BestScore, Strategy::SumScores] {
+        for (positive, negative) in [(2, 0), (3, 1), (0, 2)] {
+            let recommend = Recommend {
+                positive: examples(positive),
+                negative: examples(negative),
+                strategy,
+            };
+            queries.push((Query::Recommend(recommend), positive > 0));
+        }
+    }
+    let feedback = Feedback {
+        target: examples(1).remove(0),
+        examples: examples(2).into_iter().zip([1.0, 0.5]).collect(),
+        strategy: FeedbackStrategy {
+            a: 1.0,
+            b: 1.0,
+            c: 0.5,
+        },
+    };
+    queries.push((Query::Feedback(feedback), true));
+    for pairs in [1, 3] {
+        let target = examples(1).remove(0);
+        let mut pairs = || {
+            let pair = |_| ContextPair {
+                positive: examples(1).remove(0),
+                negative: examples(1).remove(0),
+            };
+            (0..pairs).map(pair).collect::<Vec<_>>()
+        };
+        queries.push((Query::Discover(target, pairs()), true));
+        queries.push((Query::Context(pairs()), true));
+    }
+    queries
+}
+
+#[test]
+fn queries_by_examples_go_through_the_graph() {
+    let (mut missed, mut all) = (Vec::new(), 0);
+    for (dimension, distance) in [
+        (64, Distance::Cosine),
+        (12, Distance::Manhattan),
+        (64, Distance::Euclid),
+    ] {
+        let (engine, collection) = create(&SimFs::new(1), config(dimension, distance));
+        let mut clusters = Clusters::new(dimension, 17);
+        fill(&collection, clusters.points(0..2 * POINTS));
+        engine.tick();
+        let mut worker = engine.worker();
+        for filter in [None, Some(equal("of2", 1))] {
+            for (kind, (query, leads)) in by_examples(&mut clusters).into_iter().enumerate() {
+                let request = SearchRequest {
+                    query,
+                    ef: None,
+                    filter: filter.clone(),
+                    ..request(Vec::new())
+                };
+                let exact = SearchRequest {
+                    exact: true,
+                    ..request.clone()
+                };
+                let (near, exact) = (
+                    search(&mut worker, &collection, &request),
+                    search(&mut worker, &collection, &exact),
+                );
+                let walks = matches!(near.stats.plan, Plan::Graph | Plan::FilteredGraph);
+                assert_eq!(walks, leads, "{:?} {:?}", near.stats, request.query);
+                assert!(!walks || near.stats.hops > 0, "{:?}", near.stats);
+                assert_eq!(near.hits.len(), K);
+                // Many may have the score of the last.
+                let last = exact.hits[K - 1].score;
+                let worse = near.hits.iter().filter(|hit| hit.score < last);
+                missed.extend(worse.map(|_| (distance, filter.is_some(), kind)));
+                all += K;
+            }
+        }
+    }
+    assert!(missed.len() * 10 < all, "{} of {all}: {missed:?}", missed.len());
+}
+
 #[test]
 fn copies_of_one_vector_do_not_hide_one_another() {
     let (engine, collection) = create(&SimFs::new(1), config(64, Distance::Cosine));
@@ -366,12 +454,13 @@ fn a_restart_takes_the_graph_up_again() {
 
 /// Flips a byte in the middle of the only graph's file.
 fn damage_graph(fs: &SimFs) {
-    let path = fs
-        .files()
-        .into_iter()
-        .find(|path| path.file_name().is_some_and(|name| name == "graph-0"))
-        .unwrap();
-    fs.rot(&path, 4_000, 0x10);
+    fs.rot(&graph_path(fs), 4_000, 0x10);
+}
+
+fn graph_path(fs: &SimFs) -> PathBuf {
+    let mut files = fs.files().into_iter();
+    let path = files.find(|path| path.file_name().is_some_and(|name| name == "graph-0"));
+    path.unwrap()
 }
 
 #[test]
