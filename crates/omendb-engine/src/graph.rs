@@ -12,6 +12,8 @@
 mod block;
 mod build;
 mod file;
+#[cfg(test)]
+mod fixtures;
 mod insert;
 mod node;
 mod origin;
@@ -92,7 +94,7 @@ impl Graph {
         self.unreachable
     }
 
-    /// Nodes, those of deleted points included.
+    /// Nodes: all rows of the blocks, those of deleted points included.
     pub(crate) fn nodes(&self) -> u64 {
         self.nodes as u64
     }

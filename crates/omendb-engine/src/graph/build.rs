@@ -58,7 +58,7 @@ impl Build<'_> {
         self.extend(kernels, graph, &chunks)
     }
 
-    /// Takes up a graph that was saved, as far as it is about points that this state has; the rest of the chunks that
+    /// Takes up a graph that was saved, as far as it is about rows that this state has; the rest of the chunks that
     /// have most of them is inserted.
     pub(crate) fn resume(&self, mut graph: Graph, saved: &Saved<'_>) -> Progress {
         let slots = saved.slots(self.state, graph.column);
@@ -69,22 +69,24 @@ impl Build<'_> {
         }
         let mut nodes = Vec::new();
         for (number, chunk) in self.state.chunks() {
-            let points = chunk.alive.and(&chunk.column(graph.column).present);
+            let rows = chunk.column(graph.column);
             let Some(known) = known
                 .get(&number)
                 .filter(|_| self.state.full_chunk(number).is_some())
             else {
                 continue;
             };
-            if 2 * known.count() < points.count() || !is_graphable(chunk.column(graph.column)) {
+            if 2 * known.count() < rows.present.count() || !is_graphable(rows) {
                 continue;
             }
             graph.add_block(number, chunk, self.ledger);
-            graph.nodes += points.count();
-            let unknown = points.iter().filter(|&position| !known.contains(position));
+            graph.nodes += rows.present.count();
+            let unknown = rows.present.iter().filter(|&position| !known.contains(position));
             nodes.extend(unknown.map(|position| graph.node(number, position)));
         }
         nodes.extend(saved.link(&mut graph, &slots));
+        // The one that the file names may be gone.
+        graph.entry = graph.entry.or_else(|| graph.any_node());
         self.insert(Kernels::detected(), graph, &nodes)
     }
 
@@ -101,8 +103,8 @@ impl Build<'_> {
             .collect()
     }
 
-    /// The first full chunks that are no blocks yet, with the points to insert.
-    fn uncovered(&self, graph: &Graph) -> Vec<(usize, &Arc<Chunk>, SlotBits)> {
+    /// The first full chunks with points that are no blocks yet.
+    fn uncovered(&self, graph: &Graph) -> Vec<(usize, &Arc<Chunk>)> {
         let (mut chunks, mut nodes) = (Vec::new(), 0);
         for (number, chunk) in self.state.chunks() {
             let rows = chunk.column(graph.column);
@@ -113,8 +115,8 @@ impl Build<'_> {
                 && self.state.full_chunk(number).is_some()
                 && !graph.covers(number, chunk)
             {
-                nodes += points.count();
-                chunks.push((number, chunk, points));
+                nodes += rows.present.count();
+                chunks.push((number, chunk));
             }
         }
         chunks
@@ -153,17 +155,14 @@ impl Build<'_> {
         Progress::Repaired(newer, most)
     }
 
-    fn extend(
-        &self,
-        kernels: &'static Kernels,
-        graph: &Graph,
-        chunks: &[(usize, &Arc<Chunk>, SlotBits)],
-    ) -> Progress {
+    fn extend(&self, kernels: &'static Kernels, graph: &Graph, chunks: &[(usize, &Arc<Chunk>)]) -> Progress {
         let mut newer = graph.clone();
         let mut nodes = Vec::new();
-        for (number, chunk, points) in chunks {
+        for (number, chunk) in chunks {
             newer.add_block(*number, chunk, self.ledger);
-            nodes.extend(points.iter().map(|position| newer.node(*number, position)));
+            // Those of points deleted since, too: a search that holds an older state has them.
+            let rows = chunk.column(graph.column).present;
+            nodes.extend(rows.iter().map(|position| newer.node(*number, position)));
         }
         newer.nodes += nodes.len();
         self.insert(kernels, newer, &nodes)
@@ -233,10 +232,10 @@ impl Build<'_> {
 }
 
 impl Graph {
-    fn add_block(&mut self, number: usize, chunk: &Chunk, ledger: &Arc<Ledger>) {
+    pub(super) fn add_block(&mut self, number: usize, chunk: &Chunk, ledger: &Arc<Ledger>) {
         let rows = chunk.shared_column(self.column);
         if self.distance == Distance::Dot {
-            let lengths = chunk.alive.iter().map(|position| length(rows, position));
+            let lengths = rows.present.iter().map(|position| length(rows, position));
             self.longest = lengths.fold(self.longest, f32::max);
         }
         if self.blocks.len() <= number {
@@ -303,5 +302,24 @@ fn length(rows: &Rows, position: usize) -> f32 {
     match rows.codes() {
         Some(codes) => codes.row(position).1.norm,
         None => Kernels::detected().norm(rows.slot(position)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::graph::fixtures::{Ground, reached};
+
+    /// A search may begin before points are deleted and walk through a graph that was built afterwards. Once only the
+    /// points alive at the time of building became nodes, and such a search missed the others: their chunk was covered.
+    #[test]
+    fn points_deleted_before_their_chunk_is_read_are_nodes() {
+        let mut ground = Ground::with_points(8, 0..1_024);
+        let older = ground.state().clone();
+        ground.delete(100..200);
+        let graph = ground.built(ground.empty());
+        assert!(older.chunks().all(|(number, chunk)| graph.covers(number, chunk)));
+        assert_eq!(reached(&graph), (0..1_024).collect::<Vec<_>>());
+        assert_eq!(graph.covered_vectors(&older), 1_024);
+        assert_eq!(graph.covered_vectors(ground.state()), 924);
     }
 }

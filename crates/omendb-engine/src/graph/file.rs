@@ -4,9 +4,10 @@
 //! content = u16 length, UTF-8 name of the vector, u16 degree, u32 entry, u32 count,
 //!           ids, { u32 print }, { u16 count, { u32 node } }
 //! ```
-//! Nodes are numbered in the order of the ids, of which the form is that of records. A print tells whether a point
-//! still has the vector that the links are about. What the file says is checked and none of it has to be true: points
-//! it does not know, or knows otherwise, become nodes as if they were new.
+//! Nodes are numbered in the order of the ids, of which the form is that of records; one id may have several, of points
+//! that were replaced or deleted. A print tells which vector of a point the links are about. What the file says is
+//! checked and none of it has to be true: rows it does not know, or knows otherwise, become nodes as if they were new.
+//! Nodes it knows whose rows are gone are led around as it is read: the file has where they led.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,8 +16,8 @@ use crate::record::{Reader, put_id};
 use crate::state::{Rows, State};
 use crate::{Error, PointId};
 
-/// A node that lost more than one in so many of its links is linked anew.
-const LOST: usize = 4;
+/// A node that lost more than one in so many of its links is linked anew; what leads around fewer is as good.
+const LOST: usize = 2;
 
 /// The content of a file.
 #[derive(Debug)]
@@ -29,9 +30,9 @@ pub(crate) struct Saved<'a> {
     lists: Vec<&'a [[u8; 4]]>,
 }
 
-/// Writes down the nodes whose points exist.
+/// Writes down the nodes whose chunks a state has.
 pub(crate) fn encode(graph: &Graph, name: &str, state: &State) -> Vec<u8> {
-    let nodes: Vec<u32> = living_nodes(graph, state).collect();
+    let nodes: Vec<u32> = nodes(graph, state).collect();
     let numbers: HashMap<u32, u32> = nodes.iter().copied().zip(0..).collect();
     let mut bytes = Vec::new();
     bytes.extend_from_slice(&(name.len() as u16).to_le_bytes());
@@ -66,13 +67,13 @@ pub(crate) fn encode(graph: &Graph, name: &str, state: &State) -> Vec<u8> {
     bytes
 }
 
-fn living_nodes(graph: &Graph, state: &State) -> impl Iterator<Item = u32> {
+fn nodes(graph: &Graph, state: &State) -> impl Iterator<Item = u32> {
     let covered = state
         .chunks()
         .filter(|(number, chunk)| graph.covers(*number, chunk));
     covered.flat_map(move |(number, chunk)| {
-        let points = chunk.alive.and(&chunk.column(graph.column).present);
-        points.iter().map(move |position| graph.node(number, position))
+        let rows = chunk.column(graph.column).present;
+        rows.iter().map(move |position| graph.node(number, position))
     })
 }
 
@@ -121,42 +122,71 @@ impl<'a> Saved<'a> {
         self.degree == degree
     }
 
-    /// Where each node's point is in a state, if it still has the vector.
+    /// Where each node's row is in a state, of a point that exists or not, if it is still there.
     pub(super) fn slots(&self, state: &State, column: usize) -> Vec<Option<u32>> {
-        let slot = |(id, known): (&PointId, &[u8; 4])| {
-            let slot = state.ids.get(*id)?;
-            let (chunk, position) = state.locate(slot)?;
+        let known = self.ids.iter().zip(self.prints);
+        let numbers: HashMap<(PointId, u32), usize> = known
+            .map(|(id, print)| (*id, u32::from_le_bytes(*print)))
+            .zip(0..)
+            .collect();
+        let mut slots = vec![None; self.ids.len()];
+        for (chunk_number, chunk) in state.chunks() {
             let rows = chunk.column(column);
-            let is_same =
-                rows.present.contains(position) && print(rows, position) == u32::from_le_bytes(*known);
-            is_same.then_some(slot)
-        };
-        self.ids.iter().zip(self.prints).map(slot).collect()
+            for position in rows.present.iter() {
+                if let Some(&number) = numbers.get(&(chunk.id(position), print(rows, position))) {
+                    slots[number] = Some(state.layout.slot(chunk_number, position));
+                }
+            }
+        }
+        slots
     }
 
     /// Sets the links of the nodes that a graph has blocks for; returns those that are to be linked anew.
     pub(super) fn link(&self, graph: &mut Graph, slots: &[Option<u32>]) -> Vec<u32> {
-        let to_slot = |link: &[u8; 4]| {
-            let slot = slots[u32::from_le_bytes(*link) as usize]?;
-            graph.locate(slot).map(|_| slot)
-        };
-        let mut lost = Vec::new();
-        for (slot, list) in slots.iter().zip(&self.lists) {
-            let Some(slot) = *slot else {
+        let nodes: Vec<Option<u32>> = slots
+            .iter()
+            .map(|slot| slot.filter(|&slot| graph.locate(slot).is_some()))
+            .collect();
+        let mut anew = Vec::new();
+        for (number, node) in nodes.iter().enumerate() {
+            let Some((node, (block, position))) = node.and_then(|node| Some((node, graph.locate(node)?)))
+            else {
                 continue;
             };
-            let Some((block, position)) = graph.locate(slot) else {
-                continue;
-            };
-            let links: Vec<u32> = list.iter().filter_map(to_slot).collect();
-            if links.is_empty() || (list.len() - links.len()) * LOST > list.len() {
-                lost.push(slot);
+            let (links, lost) = self.links(number, &nodes);
+            if links.is_empty() || lost * LOST > self.lists[number].len() {
+                anew.push(node);
             }
             block.set_links(position, links.into_iter());
         }
-        let entry = slots.get(self.entry as usize).copied().flatten();
-        graph.entry = entry.filter(|&slot| graph.locate(slot).is_some());
-        lost
+        graph.entry = nodes.get(self.entry as usize).copied().flatten();
+        anew
+    }
+
+    /// Where a node leads among those that are there, and how many of its links lead elsewhere. In place of one that is
+    /// gone stands the nearest that it led to.
+    fn links(&self, number: usize, nodes: &[Option<u32>]) -> (Vec<u32>, usize) {
+        let list = |number: usize| {
+            self.lists[number]
+                .iter()
+                .map(|link| u32::from_le_bytes(*link) as usize)
+        };
+        let mut links: Vec<u32> = Vec::with_capacity(self.degree);
+        let mut lost = 0;
+        for link in list(number) {
+            let next = match nodes[link] {
+                Some(node) => Some(node),
+                None => {
+                    lost += 1;
+                    let around = list(link).filter_map(|link| nodes[link]);
+                    around
+                        .filter(|node| nodes[number] != Some(*node))
+                        .find(|node| !links.contains(node))
+                }
+            };
+            links.extend(next.filter(|node| !links.contains(node)));
+        }
+        (links, lost)
     }
 }
 
@@ -185,4 +215,100 @@ fn print(rows: &Rows, position: usize) -> u32 {
         }
     };
     (print >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::fixtures::{Ground, TUNING, reached};
+
+    /// Eight rows fill a chunk.
+    const DIMENSION: usize = 8_192;
+    const POINTS: u64 = 48;
+
+    fn links(graph: &Graph) -> Vec<Vec<u32>> {
+        let nodes = (0..graph.slots() as u32).filter_map(|node| graph.locate(node));
+        nodes
+            .map(|(block, position)| block.links(position).collect())
+            .collect()
+    }
+
+    fn written() -> (Ground, Graph, Vec<u8>) {
+        let ground = Ground::with_points(DIMENSION, 0..POINTS);
+        let graph = ground.built(ground.empty());
+        let content = encode(&graph, "image", ground.state());
+        (ground, graph, content)
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let (ground, graph, content) = written();
+        let saved = Saved::decode(&content, "image").unwrap();
+        assert!(saved.has_degree(TUNING.degree) && !saved.has_degree(TUNING.degree + 1));
+        let (resumed, anew) = ground.resumed(&saved);
+        assert_eq!(anew, 0);
+        assert_eq!(links(&resumed), links(&graph));
+        assert_eq!(resumed.nodes(), POINTS);
+        assert!(
+            Saved::decode(&content, "text").is_err(),
+            "it is of another vector"
+        );
+    }
+
+    #[test]
+    fn no_part_of_a_content_is_one() {
+        let (_, _, mut content) = written();
+        for length in 0..content.len() {
+            assert!(
+                Saved::decode(&content[..length], "image").is_err(),
+                "cut to {length}"
+            );
+        }
+        content.push(0);
+        assert!(Saved::decode(&content, "image").is_err(), "a byte too many");
+    }
+
+    /// The checksum around a content finds every flipped byte. Should one come through all the same, it costs time: what
+    /// is read has all rows in reach.
+    #[test]
+    fn no_content_makes_a_graph_that_hides_points() {
+        let (ground, _, content) = written();
+        let mut read = 0;
+        for at in 0..content.len() {
+            let mut damaged = content.clone();
+            damaged[at] ^= 1 << (at % 8);
+            if let Ok(saved) = Saved::decode(&damaged, "image") {
+                let graph = ground.built(ground.resumed(&saved).0);
+                assert_eq!(
+                    reached(&graph),
+                    (0..POINTS as u32).collect::<Vec<_>>(),
+                    "flipped {at}"
+                );
+                read += 1;
+            }
+        }
+        assert!(read > 0 && read < content.len(), "{read} of {}", content.len());
+    }
+
+    #[test]
+    fn nodes_that_are_gone_are_led_around() {
+        let (_, _, content) = written();
+        let saved = Saved::decode(&content, "image").unwrap();
+        let fifth = |number: &u64| number % 5 == 2;
+        let later = Ground::with_points(DIMENSION, (0..POINTS).filter(|number| !fifth(number)));
+        let (resumed, anew) = later.resumed(&saved);
+        // Full chunks only.
+        let (nodes, slots) = (resumed.nodes() as u32, later.state().layout.chunk_slots as u32);
+        assert_eq!(nodes, 38 / slots * slots);
+        assert!(anew < POINTS / 4, "{anew} were linked anew");
+        assert_eq!(
+            reached(&later.built(resumed)),
+            (0..nodes).collect::<Vec<_>>(),
+            "all are in reach"
+        );
+
+        let fresh = Ground::with_points(DIMENSION, POINTS..2 * POINTS);
+        let (unknown, anew) = fresh.resumed(&saved);
+        assert_eq!((unknown.nodes(), anew), (0, 0), "the file is about none of these");
+    }
 }

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use omendb_engine::filter::{Match, Test};
 use omendb_engine::{
-    Collection, CollectionConfig, Condition, ContextPair, Distance, Engine, Example, Feedback,
-    FeedbackStrategy, Filter, Payload, Plan, Point, PointId, Query, Reason, Recommend, SearchRequest,
-    SearchResponse, Strategy, Value, Vectors, Worker, WriteBatch,
+    Admission, Collection, CollectionConfig, Condition, ContextPair, Distance, Engine, Example, Feedback,
+    FeedbackStrategy, Filter, Group, GroupRequest, Payload, Plan, Point, PointId, Query, Reason, Recommend,
+    SearchRequest, SearchResponse, Strategy, Value, Vectors, Worker, WriteBatch,
 };
+use omendb_metrics::Clock;
 use omendb_sim::{Rng, SimFs};
+use omendb_storage::AtomicFile;
 
 use crate::fixtures::{Scrape, ids, open, point, random_vector};
 
@@ -370,6 +372,51 @@ fn queries_by_examples_go_through_the_graph() {
 }
 
 #[test]
+fn groups_are_full_through_the_graph() {
+    let (engine, collection) = create(&SimFs::new(1), config(64, Distance::Cosine));
+    let mut clusters = Clusters::new(64, 19);
+    fill(&collection, clusters.points(0..4 * POINTS));
+    engine.tick();
+    let mut worker = engine.worker();
+    // The first rounds do not see all of a hundred groups.
+    for (key, limit, size) in [("of10", 10, 3), ("of100", 5, 4), ("of100", 100, 2)] {
+        let mut grouped = |exact| {
+            let request = GroupRequest {
+                search: SearchRequest {
+                    limit,
+                    exact,
+                    ef: Some(128),
+                    ..request(clusters.middles[3].clone())
+                },
+                group_by: key.parse().unwrap(),
+                group_size: size,
+            };
+            let response = worker.search_groups(
+                Admission::anonymous(Clock::instant().now()),
+                &collection,
+                &request,
+            );
+            response.unwrap()
+        };
+        let (near, exact) = (grouped(false), grouped(true));
+        assert!(near.stats.hops > 0 && exact.stats.hops == 0, "{:?}", near.stats);
+        assert_eq!(near.groups.len(), limit, "{key}");
+        assert!(near.groups.iter().all(|group| group.hits.len() == size), "{key}");
+        let hits = |groups: &[Group]| -> HashSet<PointId> {
+            let hits = groups.iter().flat_map(|group| &group.hits);
+            hits.map(|hit| hit.id).collect()
+        };
+        let (found, truth) = (hits(&near.groups), hits(&exact.groups));
+        let right = found.intersection(&truth).count();
+        assert!(
+            right * 20 >= truth.len() * 19,
+            "{key}: {right} of {}",
+            truth.len()
+        );
+    }
+}
+
+#[test]
 fn copies_of_one_vector_do_not_hide_one_another() {
     let (engine, collection) = create(&SimFs::new(1), config(64, Distance::Cosine));
     let mut clusters = Clusters::new(64, 9);
@@ -461,6 +508,78 @@ fn graph_path(fs: &SimFs) -> PathBuf {
     let mut files = fs.files().into_iter();
     let path = files.find(|path| path.file_name().is_some_and(|name| name == "graph-0"));
     path.unwrap()
+}
+
+/// The only graph's file, as this or another version would read and write it.
+fn graph_file(fs: &SimFs, version: u32) -> AtomicFile {
+    AtomicFile::new(Arc::new(fs.clone()), &graph_path(fs), *b"OMENGRPH", version)
+}
+
+#[test]
+fn every_damage_of_the_file_is_noticed_and_costs_a_build() {
+    // Eight rows fill a chunk, so that the file is short.
+    let (dimension, points) = (8_192, 24);
+    let fs = SimFs::new(1);
+    let (engine, collection) = create(&fs, config(dimension, Distance::Dot));
+    fill(&collection, Clusters::new(dimension, 23).points(0..points));
+    engine.tick();
+    engine.close();
+    let file = graph_file(&fs, 1);
+    let content = file.read().unwrap().unwrap();
+    for at in 0..24 + content.len() as u64 {
+        fs.rot(file.path(), at, 0x10);
+        assert!(file.read().is_err(), "byte {at} is another");
+        fs.rot(file.path(), at, 0x10);
+    }
+
+    let insertions = || {
+        let engine = open(&fs);
+        engine.tick();
+        let covered = engine.collection("main").unwrap().info().indexed_vectors;
+        assert_eq!(covered, points);
+        let insertions = Scrape::of(&engine).main("omendb_engine_graph_insertions_total");
+        engine.close();
+        insertions
+    };
+    assert_eq!(insertions(), 0.0, "the file is whole");
+    let mut without_its_end = content.clone();
+    without_its_end.pop();
+    let mut of_more = content.clone();
+    // The count follows the empty name, the degree and the entry.
+    of_more[8] += 1;
+    for (damage, version, content) in [
+        ("another version", 2, &content),
+        ("its end is missing", 1, &without_its_end),
+        ("a count that is wrong", 1, &of_more),
+    ] {
+        graph_file(&fs, version).replace(content).unwrap();
+        assert_eq!(insertions(), points as f64, "{damage}");
+    }
+}
+
+#[test]
+fn deletions_do_not_make_a_restart_build_again() {
+    let fs = SimFs::new(1);
+    let (engine, collection) = create(&fs, config(64, Distance::Cosine));
+    let mut clusters = Clusters::new(64, 29);
+    fill(&collection, clusters.points(0..2 * POINTS));
+    engine.tick();
+    let requests = queries(&mut clusters, 40);
+    let fifth = (0..2 * POINTS).filter(|id| id % 5 == 0);
+    collection.write(WriteBatch::delete(ids(fifth))).unwrap();
+    engine.close();
+
+    let engine = open(&fs);
+    engine.tick();
+    let insertions = Scrape::of(&engine).main("omendb_engine_graph_insertions_total");
+    assert!(
+        insertions < POINTS as f64 / 50.0,
+        "{insertions} were inserted again"
+    );
+    let collection = engine.collection("main").unwrap();
+    let recall = recall(&mut engine.worker(), &collection, &requests, Some(Plan::Graph));
+    assert!(recall > 0.95, "recall {recall}");
+    engine.close();
 }
 
 #[test]
