@@ -7,7 +7,7 @@ use omendb_bench::stopwatch::{process_cpu_s, thread_cpu_s, wall_s};
 use omendb_distance::Kernels;
 use omendb_engine::{
     Collection, CollectionConfig, Distance, Engine, EngineOptions, Payload, Plan, Point, PointId,
-    SearchRequest, Vectors, Worker, WriteBatch,
+    SearchRequest, Vectors, Worker, WriteBatch, limits,
 };
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -17,8 +17,8 @@ use std::sync::Arc;
 /// Hits per query, and recall is counted over as many true neighbours.
 pub(crate) const K: usize = 10;
 
-/// Candidate list sizes to ask for. A plan that ignores them is measured once.
-const EFS: [usize; 7] = [10, 16, 32, 64, 128, 256, 512];
+/// Candidate list sizes to ask for, the default among them. A plan that ignores them is measured once.
+const EFS: [usize; 8] = [10, 16, 32, 64, limits::DEFAULT_EF, 128, 256, 512];
 
 /// Times the queries are run; the round with the median CPU time is reported.
 const ROUNDS: usize = 3;

@@ -124,6 +124,11 @@ fn cases() -> Result<Vec<Case>, String> {
             vec![section("rust")?, at_least(1e3)?],
             |package| package.section == "rust" && package.installed_size_kb >= 1_000,
         ),
+        case(
+            "section = admin and installed_size_kb >= 10000",
+            vec![section("admin")?, at_least(1e4)?],
+            |package| package.section == "admin" && package.installed_size_kb >= 10_000,
+        ),
     ])
 }
 

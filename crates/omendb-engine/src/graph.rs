@@ -111,7 +111,11 @@ impl Graph {
     /// The block of a node and the position in it; `None` where this version has none.
     #[inline]
     pub(crate) fn locate(&self, node: u32) -> Option<(&Block, usize)> {
-        let (number, position) = (node as usize / self.block_slots, node as usize % self.block_slots);
+        // A power of two: a shift and a mask, which for a walk are much quicker than a division.
+        let (number, position) = (
+            node as usize >> self.block_slots.trailing_zeros(),
+            node as usize & (self.block_slots - 1),
+        );
         Some((self.blocks.get(number)?.as_deref()?, position))
     }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use omendb_distance::prefetch;
+
 use crate::ledger::{Charge, Component, Ledger};
 use crate::state::Rows;
 
@@ -55,6 +57,12 @@ impl Block {
         links
             .map(|link| link.load(Relaxed))
             .take_while(|&node| node != NOWHERE)
+    }
+
+    /// Asks the processor to fetch what [`links`](Self::links) will read.
+    #[inline]
+    pub(crate) fn expect_links(&self, position: usize) {
+        prefetch(self.places(position));
     }
 
     /// Replaces the links of the node at `position` by at most `degree` others.

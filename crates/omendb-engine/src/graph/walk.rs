@@ -88,10 +88,13 @@ impl<F: FnMut(Near) -> bool> Seeker for F {
 pub(crate) struct Walk {
     /// One bit per slot: nodes that were seen.
     seen: Vec<u64>,
-    frontier: BinaryHeap<Reverse<Near>>,
-    best: BinaryHeap<Near>,
-    fresh: Vec<u32>,
+    /// Keys of [`Near`], which heaps compare quicker.
+    frontier: BinaryHeap<Reverse<u64>>,
+    best: BinaryHeap<u64>,
 }
+
+/// Nodes just reached, and where they are.
+type Fresh<'g> = Vec<(u32, (&'g Block, usize))>;
 
 impl Walk {
     /// Finds the nearest nodes that the seeker accepts, and goes through the others too. False if it was given up.
@@ -103,19 +106,29 @@ impl Walk {
         seeker: &mut impl Seeker,
     ) -> bool {
         self.reset(graph);
+        let mut fresh: Fresh<'_> = Vec::with_capacity(graph.tuning.degree);
         for entry in view.entries(graph) {
-            if self.see(entry) {
-                self.fresh.push(entry);
+            if let Some(place) = graph.locate(entry)
+                && self.see(entry)
+            {
+                fresh.push((entry, place));
             }
         }
         loop {
-            self.enter((graph, view), aim, steps, seeker);
+            // Most of the time it is the next, unless one of those just reached is nearer.
+            if let Some(Reverse(next)) = self.frontier.peek()
+                && let Some((block, position)) = graph.locate(Near::of_key(*next).node)
+            {
+                block.expect_links(position);
+            }
+            self.enter((graph, view), &mut fresh, (aim, steps), seeker);
             if !seeker.goes_on(*steps) {
                 return false;
             }
             let Some(Reverse(next)) = self.frontier.pop() else {
                 return true;
             };
+            let next = Near::of_key(next);
             let bound = self.bound(aim.ef);
             if next.distance > bound || bound <= aim.least {
                 return true;
@@ -123,11 +136,11 @@ impl Walk {
             steps.hops += 1;
             if let Some((block, position)) = graph.locate(next.node) {
                 for link in block.links(position) {
-                    if let Some((block, position)) = graph.locate(link)
+                    if let Some(place) = graph.locate(link)
                         && self.see(link)
                     {
-                        view.expect(block, position);
-                        self.fresh.push(link);
+                        view.expect(place.0, place.1);
+                        fresh.push((link, place));
                     }
                 }
             }
@@ -141,7 +154,8 @@ impl Walk {
 
     /// What the walk found, nearest first.
     pub(crate) fn found(&mut self) -> impl Iterator<Item = Near> {
-        std::mem::take(&mut self.best).into_sorted_vec().into_iter()
+        let best = std::mem::take(&mut self.best).into_sorted_vec();
+        best.into_iter().map(Near::of_key)
     }
 
     fn reset(&mut self, graph: &Graph) {
@@ -149,29 +163,24 @@ impl Walk {
         self.seen.resize(graph.slots().div_ceil(64), 0);
         self.frontier.clear();
         self.best.clear();
-        self.fresh.clear();
     }
 
     /// Measures the nodes just reached and keeps those that may lead nearer.
     fn enter(
         &mut self,
         (graph, view): (&Graph, &mut impl View),
-        aim: Aim,
-        steps: &mut Steps,
+        fresh: &mut Fresh<'_>,
+        (aim, steps): (Aim, &mut Steps),
         seeker: &mut impl Seeker,
     ) {
-        let mut fresh = std::mem::take(&mut self.fresh);
         steps.distances += fresh.len() as u64;
-        for node in fresh.drain(..) {
-            let Some((block, position)) = graph.locate(node) else {
-                continue;
-            };
+        for (node, (block, position)) in fresh.drain(..) {
             let Sight { distance, promise } = view.sight(block, position);
             let (near, lead) = (Near::new(distance, node), Near::new(promise, node));
             if !self.has_room(aim.ef, lead) {
                 continue;
             }
-            self.frontier.push(Reverse(lead));
+            self.frontier.push(Reverse(lead.key()));
             self.offer(aim.ef, near, seeker);
             let mut next = block.copy(position).filter(|_| aim.with_copies);
             while let Some(node) = next
@@ -186,12 +195,11 @@ impl Walk {
                     .and_then(|(block, position)| block.copy(position));
             }
         }
-        self.fresh = fresh;
     }
 
     /// Whether a node would be among the best.
     fn has_room(&self, ef: usize, near: Near) -> bool {
-        self.best.len() < ef || self.best.peek().is_some_and(|worst| near < *worst)
+        self.best.len() < ef || self.best.peek().is_some_and(|worst| near.key() < *worst)
     }
 
     fn offer(&mut self, ef: usize, near: Near, seeker: &mut impl Seeker) {
@@ -199,7 +207,7 @@ impl Walk {
             if self.best.len() >= ef {
                 self.best.pop();
             }
-            self.best.push(near);
+            self.best.push(near.key());
         }
     }
 
@@ -207,7 +215,8 @@ impl Walk {
         if self.best.len() < ef {
             return f32::INFINITY;
         }
-        self.best.peek().map_or(f32::NEG_INFINITY, |worst| worst.distance)
+        let worst = self.best.peek();
+        worst.map_or(f32::NEG_INFINITY, |worst| Near::of_key(*worst).distance)
     }
 
     /// Notes that a node was seen; says whether it was not before.
