@@ -98,17 +98,23 @@ impl Drop for Scratch {
 
 /// An engine whose background work the caller does, and an empty collection for the points.
 pub(crate) fn open(scratch: &Scratch, data: &DataSet) -> Result<(Arc<Engine>, Arc<Collection>), String> {
+    let engine = reopen(scratch)?;
+    let config = CollectionConfig::unnamed(data.points.columns(), Distance::Cosine);
+    let collection = engine
+        .create_collection("ann", config)
+        .map_err(|error| error.to_string())?;
+    Ok((engine, collection))
+}
+
+/// The engine of a directory, with the collections that are there.
+pub(crate) fn reopen(scratch: &Scratch) -> Result<Arc<Engine>, String> {
     let options = EngineOptions {
         has_housekeeping: false,
         ..EngineOptions::new(&scratch.0, 1)
     };
     let engine = Engine::open(options).map_err(|error| error.to_string())?;
     engine.load().map_err(|error| error.to_string())?;
-    let config = CollectionConfig::unnamed(data.points.columns(), Distance::Cosine);
-    let collection = engine
-        .create_collection("ann", config)
-        .map_err(|error| error.to_string())?;
-    Ok((engine, collection))
+    Ok(engine)
 }
 
 /// Row `i` becomes the point with id `i`.
