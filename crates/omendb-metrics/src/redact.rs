@@ -148,10 +148,7 @@ fn known_key(text: &str, token: &Range<usize>) -> Option<Range<usize>> {
         let fits = |(beginning, kind): &(&str, Tail)| {
             rest.starts_with(beginning) && kind.fits(&tail[at + beginning.len()..])
         };
-        BEGINNINGS
-            .iter()
-            .any(|known| fits(known))
-            .then_some(at..token.end)
+        BEGINNINGS.iter().any(fits).then_some(at..token.end)
     })
 }
 

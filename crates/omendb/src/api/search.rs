@@ -555,6 +555,10 @@ mod tests {
         );
         check(&with(r#""with_payload":["a..b"]"#), Err((400, "a..b")));
         check(&with(r#""k":3"#), Err((400, "unknown field `k`")));
+    }
+
+    #[test]
+    fn wrong_kinds_of_query_are_refused_by_name() {
         check(
             r#"{"query":[1,"x"]}"#,
             Err((400, "query[1]: invalid type: string \"x\"")),

@@ -61,16 +61,19 @@ struct Fields {
 
 impl Fields {
     fn put(&mut self, field: &Field, value: Value) {
-        let value = match value {
-            _ if is_secret_key(field.name()) => Value::from(REDACTED),
-            Value::String(text) => Value::from(redacted(&text)),
+        let value = if is_secret_key(field.name()) {
+            Value::from(REDACTED)
+        } else if let Value::String(text) = value {
+            let text = redacted(&text);
+            if field.name() == "message" {
+                self.message = text.into();
+                return;
+            }
+            Value::from(text)
+        } else {
             value
-            @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => value,
         };
-        match value {
-            Value::String(text) if field.name() == "message" => self.message = text,
-            value => self.others.push((field.name(), value)),
-        }
+        self.others.push((field.name(), value));
     }
 }
 

@@ -158,7 +158,6 @@ fn bodies(planter: &mut Planter) -> Vec<Request> {
     let mut s = || planter.secret();
     let post = |path: &str, body: Value| Request::new("POST", path, body);
     let query = "/collections/c/points/query";
-    let vectors = |distance: String| json!({"vectors": {"size": 4, "distance": distance}});
     vec![
         post("/query", json!({"db_id": s(), "vector": [1, 2, 3, 4], "k": 1})),
         post("/query", json!({"db_id": "c", "vector": s()})),
@@ -214,6 +213,14 @@ fn bodies(planter: &mut Planter) -> Vec<Request> {
             "/auth/tokens",
             json!({"name": "t", "permissions": ["admin"], "expires": s()}),
         ),
+    ]
+}
+
+/// Secrets in bodies that change something in place.
+fn changes(planter: &mut Planter) -> Vec<Request> {
+    let mut s = || planter.secret();
+    let vectors = |distance: String| json!({"vectors": {"size": 4, "distance": distance}});
+    vec![
         Request::new("PUT", "/debug/log-level", json!({"level": s()})),
         Request::new("PUT", "/collections/d", vectors(s())),
         Request::new(
@@ -266,6 +273,7 @@ fn what_is_planted_in_every_input_is_in_no_output() {
     for _ in 0..6 {
         let mut requests = heads(&mut planter);
         requests.extend(bodies(&mut planter));
+        requests.extend(changes(&mut planter));
         for request in requests {
             let answer = request.send(&mut client);
             if answer.status >= 400 {
