@@ -29,6 +29,23 @@ pub(crate) fn label_value(out: &mut String, value: &str) {
     }
 }
 
+/// What [`label_value`] was given, but for control characters, which are lost.
+pub(crate) fn unescaped(escaped: &str) -> String {
+    let mut text = String::with_capacity(escaped.len());
+    let mut characters = escaped.chars();
+    while let Some(c) = characters.next() {
+        text.push(match c {
+            '\\' => match characters.next() {
+                Some('n') => '\n',
+                Some(c) => c,
+                None => '\\',
+            },
+            c => c,
+        });
+    }
+    text
+}
+
 /// A JSON string with its quotes.
 pub(crate) fn json_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');

@@ -148,6 +148,18 @@ impl Snapshot {
         self.find(name, labels).map(|reading| reading.as_f64())
     }
 
+    /// Every series of family `name`: its labels and what it reads.
+    pub fn readings(&self, name: &str) -> impl Iterator<Item = (Vec<(&'static str, String)>, Reading)> {
+        let found = self.families().find(|(_, family, _)| family.name == name);
+        let samples = found.map_or(&[][..], |(_, _, samples)| samples);
+        samples.iter().map(|sample| {
+            let labels = self
+                .pairs(sample)
+                .map(|(key, value)| (key, escape::unescaped(value)));
+            (labels.collect(), sample.reading(&self.distributions))
+        })
+    }
+
     /// The chosen families with their position in the catalogue and their samples.
     pub(crate) fn families(&self) -> impl Iterator<Item = (usize, &FamilyInfo, &[Sample])> {
         let families = self.catalogue.families().iter().zip(&self.samples).enumerate();

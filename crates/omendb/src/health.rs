@@ -1,11 +1,21 @@
 //! Health: is the process alive, may it be sent requests, and what is wrong with it.
 
+mod checkup;
+mod component;
+mod monitor;
+
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use omendb_engine::{EngineHealth, HealthState};
 use serde_json::{Value, json};
 
+pub use component::{Component, Observation, Verdict};
+pub(crate) use monitor::HealthFigures;
+pub use monitor::{Monitor, Patience};
+
 use crate::auth::Permission;
+use crate::health::checkup::Rejections;
 use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::error::ApiError;
@@ -53,6 +63,7 @@ pub async fn ready(app: &Arc<App>, _call: &mut Call) -> Result<Reply, ApiError> 
     let progress = app.engine.progress();
     let reply = Reply::json(&json!({
         "status": reason,
+        "percent": progress.percent(),
         "loaded_bytes": progress.loaded_bytes,
         "total_bytes": progress.total_bytes,
         "loaded_collections": progress.loaded_collections,
@@ -61,48 +72,53 @@ pub async fn ready(app: &Arc<App>, _call: &mut Call) -> Result<Reply, ApiError> 
     Ok(reply.with_status(StatusCode::SERVICE_UNAVAILABLE))
 }
 
+/// What is known of the components, and what is kept for looking at them.
+#[derive(Debug)]
+pub struct Health {
+    /// The judge.
+    pub monitor: Arc<Monitor>,
+    /// What pool "main" turned away.
+    slots: Rejections,
+    /// What pool "http" turned away.
+    connections: Rejections,
+}
+
+impl Health {
+    /// With nothing seen yet.
+    pub fn new(monitor: Arc<Monitor>) -> Self {
+        Self {
+            monitor,
+            slots: Rejections::default(),
+            connections: Rejections::default(),
+        }
+    }
+}
+
+/// Looks at every component, unless somebody just has.
+pub fn look(app: &App) {
+    app.health
+        .monitor
+        .look(|| checkup::observe(app, app.engine.health()));
+}
+
 /// `GET /health`: 200 when healthy or merely degraded, 503 when not. Anybody learns the status; why, and in which part,
 /// takes `metrics:read` on all collections: the reasons name them.
 ///
 /// # Errors
 /// None; 503 is an answer here.
 pub async fn health(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
-    let engine = app.engine.health();
-    let web = web_health(app);
-    let is_healthy = engine.is_healthy && web.is_healthy;
-    let mut body = json!({
-        "status": if is_healthy { "healthy" } else { "unhealthy" },
-        "timestamp": UnixTime::from_nanoseconds(app.clock.wall()),
-    });
+    look(app);
+    let is_healthy = is_healthy(app, |_| true);
     let grant = &call.caller.grant;
-    if grant.permits(Permission::MetricsRead)
-        && grant.collections().is_none()
-        && let Value::Object(fields) = &mut body
-    {
-        let degraded: Vec<&String> = engine.degraded.iter().chain(&web.degraded).collect();
-        fields.insert("degraded".to_owned(), json!(degraded));
-        let (active, waiting) = app.slots.occupancy();
-        let (connections, connections_waiting) = app.connections.occupancy();
-        fields.insert(
-            "engine".to_owned(),
-            json!({
-                "is_healthy": engine.is_healthy,
-                "is_loaded": engine.is_loaded,
-                "collections": engine.collections,
-                "poisoned": engine.poisoned,
-                "failed": engine.failed,
-            }),
-        );
-        fields.insert(
-            "web_server".to_owned(),
-            json!({
-                "is_healthy": web.is_healthy,
-                "is_open": app.auth.is_open(),
-                "slots": {"active": active, "max": app.slots.count(), "waiting": waiting},
-                "connections": {"active": connections, "max": app.connections.count(), "waiting": connections_waiting},
-            }),
-        );
-    }
+    let is_told = grant.permits(Permission::MetricsRead) && grant.collections().is_none();
+    let body = if is_told {
+        detail(app)
+    } else {
+        json!({
+            "status": status_text(is_healthy),
+            "timestamp": UnixTime::from_nanoseconds(app.clock.wall()),
+        })
+    };
     let status = if is_healthy {
         StatusCode::OK
     } else {
@@ -111,32 +127,60 @@ pub async fn health(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
     Ok(Reply::json(&body)?.with_status(status))
 }
 
-/// The web layer's state.
-struct WebHealth {
-    is_healthy: bool,
-    degraded: Vec<String>,
+/// Everything that is known.
+pub fn detail(app: &App) -> Value {
+    let verdicts = app.health.monitor.verdicts();
+    let states = app.health.monitor.states();
+    let said = |wanted: HealthState| {
+        let of_state = states
+            .iter()
+            .zip(&verdicts)
+            .filter(move |((_, state), _)| *state == wanted);
+        of_state.filter_map(|(_, verdict)| verdict.reason.as_ref())
+    };
+    let degraded: Vec<&String> = said(HealthState::Unhealthy)
+        .chain(said(HealthState::Degraded))
+        .collect();
+    let EngineHealth {
+        is_healthy: _,
+        degraded: _,
+        is_loaded,
+        collections,
+        poisoned,
+        failed,
+        findings: _,
+    } = app.engine.health();
+    let (active, waiting) = app.slots.occupancy();
+    let (connections, connections_waiting) = app.connections.occupancy();
+    json!({
+        "status": status_text(is_healthy(app, |_| true)),
+        "timestamp": UnixTime::from_nanoseconds(app.clock.wall()),
+        "degraded": degraded,
+        "components": verdicts,
+        "engine": {
+            "is_healthy": is_healthy(app, Component::is_engines),
+            "is_loaded": is_loaded,
+            "collections": collections,
+            "poisoned": poisoned,
+            "failed": failed,
+        },
+        "web_server": {
+            "is_healthy": is_healthy(app, |component| !component.is_engines()),
+            "is_open": app.auth.is_open(),
+            "slots": {"active": active, "max": app.slots.count(), "waiting": waiting},
+            "connections": {"active": connections, "max": app.connections.count(), "waiting": connections_waiting},
+        },
+    })
 }
 
-/// Answering at all shows that connections are served; what can be wrong is that the server is on its way out, and
-/// what can be worse than it should be is said.
-fn web_health(app: &App) -> WebHealth {
-    let mut degraded = Vec::new();
-    if app.auth.is_open() {
-        degraded.push("no credentials exist: everybody on this machine may do everything".to_owned());
-    }
-    if let Some(problem) = app.auth.problem() {
-        degraded.push(format!("the newest credentials are not in force: {problem}"));
-    }
-    if let Some(problem) = app.audit.problem() {
-        degraded.push(format!("the audit log cannot be written: {problem}"));
-    }
-    let (_, waiting) = app.slots.occupancy();
-    if waiting > app.config.slots_queue / 2 {
-        degraded.push(format!("{waiting} operations wait for an execution slot"));
-    }
-    let is_healthy = app.lifecycle.phase() == Phase::Serving;
-    if !is_healthy {
-        degraded.push("the server is stopping".to_owned());
-    }
-    WebHealth { is_healthy, degraded }
+fn is_healthy(app: &App, which: impl Fn(Component) -> bool) -> bool {
+    let states = app.health.monitor.states();
+    states
+        .into_iter()
+        .filter(|(component, _)| which(*component))
+        .all(|(_, state)| state != HealthState::Unhealthy)
+}
+
+fn status_text(is_healthy: bool) -> &'static str {
+    if is_healthy { "healthy" } else { "unhealthy" }
 }

@@ -9,8 +9,8 @@ use hyper::Method;
 
 use crate::api;
 use crate::audit::Action::{
-    self, AliasesChanged, CollectionChanged, CollectionCreated, CollectionDeleted, LogLevelChanged, Login,
-    Logout, TokenCreated, TokenRevoked,
+    self, AliasesChanged, BundleTaken, CollectionChanged, CollectionCreated, CollectionDeleted,
+    LogLevelChanged, Login, Logout, TokenCreated, TokenRevoked,
 };
 use crate::auth;
 use crate::auth::Permission::{self, Admin, DataRead, DataWrite, MetricsRead};
@@ -164,6 +164,13 @@ pub const ROUTES: &[Route] = &[
     get("/debug/slow-queries", ADMIN, |app, call| {
         Box::pin(debug::slow_queries::list(app, call))
     }),
+    get("/metrics/history", METRICS, |app, call| {
+        Box::pin(telemetry::history::page::history(app, call))
+    }),
+    get("/debug/bundle", ADMIN, |app, call| {
+        Box::pin(debug::bundle::bundle(app, call))
+    })
+    .audited(BundleTaken),
     post("/auth/login", PUBLIC, |app, call| {
         Box::pin(auth::api::login(app, call))
     })

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use omendb_engine::{Engine, EngineOptions};
+use omendb_engine::{Engine, EngineOptions, HealthLimits};
 use omendb_metrics::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use crate::audit::{Action, Audit};
 use crate::auth::{Auth, CredentialFiles, LoginOptions};
 use crate::config::{Config, ConfigError};
+use crate::health::{self, Health, Monitor, Patience};
 use crate::http::app::App;
 use crate::http::listener;
 use crate::http::router::Router;
@@ -20,8 +21,9 @@ use crate::lifecycle::{Lifecycle, Phase};
 use crate::log::LogLevel;
 use crate::pool::slots::SlotOptions;
 use crate::pool::{ConnectionPool, Slots};
+use crate::telemetry::history::History;
 use crate::telemetry::web::{Pool, PoolMetrics, WebMetrics};
-use crate::telemetry::{Telemetry, max_open_files};
+use crate::telemetry::{PoolOccupancy, Sources, Telemetry, max_open_files};
 use crate::traces::Traces;
 
 /// How often windows are turned and credential files looked at.
@@ -69,15 +71,23 @@ impl Server {
     /// # Errors
     /// Why it cannot start; nothing is left running then.
     pub async fn start(config: Config, log_level: LogLevel) -> Result<Self, StartError> {
+        Self::start_with(config, log_level, |_| ()).await
+    }
+
+    /// [`start`](Self::start) with an engine that is opened in another way: on another file system, say.
+    ///
+    /// # Errors
+    /// As for `start`.
+    pub async fn start_with(
+        config: Config,
+        log_level: LogLevel,
+        change: impl FnOnce(&mut EngineOptions),
+    ) -> Result<Self, StartError> {
         let clock = Clock::system();
         let web = Arc::new(WebMetrics::default());
         let auth = open_credentials(&config, &clock, &web)?;
-        let seed = getrandom::u64().map_err(|error| StartError::System(format!("no randomness: {error}")))?;
-        let options = EngineOptions {
-            clock: clock.clone(),
-            max_series: config.metrics_max_collections,
-            ..EngineOptions::new(&config.data_dir, seed)
-        };
+        let mut options = engine_options(&config, &clock)?;
+        change(&mut options);
         let engine = Engine::open(options).map_err(StartError::Engine)?;
         let (listen, router) = (config.listen, Router::new());
         let slots = Arc::new(start_slots(&config, &clock, &web, &engine)?);
@@ -91,12 +101,24 @@ impl Server {
         let audit = Audit::new(&config, clock.clone(), Arc::clone(&web));
         let traces = Traces::start(&config, &clock, Arc::clone(&web))
             .map_err(|error| StartError::System(format!("starting the trace exporter: {error}")))?;
+        let patience = Patience {
+            worsen_after: config.health_worsen_after,
+            recover_after: config.health_recover_after,
+        };
+        let monitor = Arc::new(Monitor::new(clock.clone(), patience));
         let telemetry = Telemetry::new(
             &config,
             clock.clone(),
-            web,
-            Arc::clone(&engine),
-            (Arc::clone(&slots), Arc::clone(&connections)),
+            Sources {
+                web,
+                engine: Arc::clone(&engine),
+                pools: PoolOccupancy {
+                    slots: Arc::clone(&slots),
+                    connections: Arc::clone(&connections),
+                },
+                monitor: Arc::clone(&monitor),
+                history: History::new(clock.clone(), config.metrics_history),
+            },
         )
         .map_err(|error| StartError::System(format!("metrics: {error}")))?;
         let bound = TcpListener::bind(listen).await;
@@ -119,6 +141,7 @@ impl Server {
             audit,
             log_level,
             telemetry,
+            health: Health::new(monitor),
             traces,
         });
         app.audit
@@ -168,6 +191,22 @@ impl Server {
             tracing::error!(%error, "closing the engine failed");
         }
     }
+}
+
+fn engine_options(config: &Config, clock: &Clock) -> Result<EngineOptions, StartError> {
+    let seed = getrandom::u64().map_err(|error| StartError::System(format!("no randomness: {error}")))?;
+    Ok(EngineOptions {
+        clock: clock.clone(),
+        max_series: config.metrics_max_collections,
+        health: HealthLimits {
+            min_disk_free: config.health_min_disk_free.0,
+            max_fsync: config.health_max_fsync,
+            min_recall: config.health_min_recall.get(),
+            recall_samples: config.health_recall_samples as u64,
+            stall_after: config.health_stall_after,
+        },
+        ..EngineOptions::new(&config.data_dir, seed)
+    })
 }
 
 /// Reads the credentials and refuses to be open to more than this machine.
@@ -270,14 +309,15 @@ async fn keep_house(app: Arc<App>) {
         interval.tick().await;
         app.telemetry.turn_windows();
         let app = Arc::clone(&app);
-        // Files are read where waiting for a disk stops no connection.
-        if let Err(error) = tokio::task::spawn_blocking(move || {
+        let look = move || {
+            app.telemetry.turn_history();
+            health::look(&app);
             app.auth.reload_if_changed();
             app.audit.sync();
-        })
-        .await
-        {
-            tracing::error!(%error, "watching credentials failed");
+        };
+        // Files are read where waiting for a disk stops no connection.
+        if let Err(error) = tokio::task::spawn_blocking(look).await {
+            tracing::error!(%error, "looking after health and credentials failed");
         }
     }
 }

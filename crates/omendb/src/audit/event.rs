@@ -59,6 +59,9 @@ pub enum Action {
     /// The log level was changed.
     #[serde(rename = "log_level.changed")]
     LogLevelChanged,
+    /// A bundle for a ticket was taken.
+    #[serde(rename = "bundle.taken")]
+    BundleTaken,
 }
 
 /// What a request does, as far as it is written down. Its outcome is known when it is answered.

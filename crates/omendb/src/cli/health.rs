@@ -1,10 +1,12 @@
 //! `omendb health`: a health check for containers without curl.
 
+use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde_json::Value;
 
 use crate::cli::{FAILED, OK, USAGE, complain, configuration, environment, say};
 
@@ -23,6 +25,15 @@ pub(super) fn command() -> Command {
                 .long("config")
                 .value_name("FILE")
                 .help("The server's configuration file"),
+        )
+        .arg(Arg::new("token-file").long("token-file").value_name("FILE").help(
+            "File with a token that may read metrics: prints every component, with what is wrong with it",
+        ))
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print the answer as it came"),
         )
 }
 
@@ -47,9 +58,28 @@ pub(super) fn run(matches: &ArgMatches) -> u8 {
         complain(format!("--url = \"{url}\": expected http://HOST:PORT"));
         return USAGE;
     };
-    match ask(&authority) {
+    let token = match matches
+        .get_one::<String>("token-file")
+        .map(std::fs::read_to_string)
+    {
+        Some(Err(error)) => {
+            complain(format!("--token-file: {error}"));
+            return USAGE;
+        }
+        Some(Ok(text)) => Some(text.trim().to_owned()),
+        None => None,
+    };
+    if token
+        .as_ref()
+        .is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic()))
+    {
+        complain("--token-file: expected a token on one line");
+        return USAGE;
+    }
+    match ask(&authority, token.as_deref()) {
         Ok((status, body)) => {
-            say(body);
+            let for_people = (!matches.get_flag("json")).then(|| for_people(&body)).flatten();
+            say(for_people.as_ref().unwrap_or(&body));
             if status == 200 { OK } else { FAILED }
         }
         Err(error) => {
@@ -85,15 +115,16 @@ fn authority(url: &str) -> Option<String> {
 }
 
 /// Status and body of `GET /health`.
-fn ask(authority: &str) -> io::Result<(u16, String)> {
+fn ask(authority: &str, token: Option<&str>) -> io::Result<(u16, String)> {
     let unreachable = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let address = authority.to_socket_addrs()?.next().ok_or_else(unreachable)?;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
+    let credential = token.map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
     write!(
         stream,
-        "GET /health HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n"
+        "GET /health HTTP/1.1\r\nhost: {authority}\r\n{credential}connection: close\r\n\r\n"
     )?;
     let mut answer = String::new();
     stream.take(LONGEST_ANSWER).read_to_string(&mut answer)?;
@@ -105,6 +136,22 @@ fn ask(authority: &str) -> io::Result<(u16, String)> {
         .and_then(|status| status.parse().ok())
         .ok_or_else(malformed)?;
     Ok((status, body.to_owned()))
+}
+
+/// The answer for people: the status of the whole, then a line for each component that it tells of.
+fn for_people(body: &str) -> Option<String> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    let mut text = body["status"].as_str()?.to_owned();
+    for component in body["components"].as_array().into_iter().flatten() {
+        let (name, status) = (component["name"].as_str()?, component["status"].as_str()?);
+        let since = component["since"].as_str()?;
+        // Writing to a string does not fail.
+        let _ = write!(text, "\n{name:12} {status:9}  since {since}");
+        if let Some(reason) = component["reason"].as_str() {
+            let _ = write!(text, "  {reason}");
+        }
+    }
+    Some(text)
 }
 
 #[cfg(test)]

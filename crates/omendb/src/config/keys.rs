@@ -41,6 +41,13 @@ macro_rules! keys {
             $($(#[doc = $help])+ pub $field: $kind,)+
         }
 
+        impl Config {
+            /// Every key with its value, as it would be written.
+            pub fn values(&self) -> Vec<(&'static str, String)> {
+                vec![$(($name, Setting::show(&self.$field))),+]
+            }
+        }
+
         /// Every key, in the order of the documentation.
         pub const KEYS: &[Key] = &[$(Key {
             name: $name,
@@ -122,6 +129,24 @@ keys! {
     /// Slow requests kept, at most 10000; beside them a few of those that exemplars name and of those whose recall was
     /// measured. 0 keeps and logs none of them.
     slow_query_capacity, "slow_query.capacity": KeptCount = "128";
+    /// Whether key series of the last 24 hours are kept in memory for `/metrics/history`: at most 4 MiB.
+    metrics_history, "metrics.history": bool = "true";
+    /// Free room on the disk below which the server is degraded.
+    health_min_disk_free, "health.min_disk_free": ByteSize = "256MiB";
+    /// 99th percentile of the last minute's syncs above which the server is degraded.
+    health_max_fsync, "health.max_fsync": Duration = "100ms";
+    /// Mean recall of a collection's sampled queries below which the server is degraded.
+    health_min_recall, "health.min_recall": Ratio = "0.95";
+    /// Samples of the last 15 minutes that a collection's recall needs to be judged.
+    health_recall_samples, "health.recall_samples": usize = "50";
+    /// Share of a pool's queue above which the server is degraded; with a full queue it is unhealthy.
+    health_max_queue, "health.max_queue": Ratio = "0.5";
+    /// How long a commit, a snapshot or a sample of the recall probe may stand still before it counts as stalled.
+    health_stall_after, "health.stall_after": Duration = "60s";
+    /// How long a measurement has to be bad before it counts. Facts, such as a full disk, count at once.
+    health_worsen_after, "health.worsen_after": Duration = "5s";
+    /// How long a measurement has to be good again before it counts.
+    health_recover_after, "health.recover_after": Duration = "30s";
     /// Collector that spans of sampled requests are sent to over OTLP/HTTP, such as `http://127.0.0.1:4318`; `/v1/traces` is
     /// added where there is no path.
     traces_endpoint, "traces.endpoint": Option<HttpUrl> = "";

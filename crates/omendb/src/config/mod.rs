@@ -144,6 +144,7 @@ impl Config {
             ("slots.count", self.slots_count, 0..=1024),
             ("slots.queue", self.slots_queue, 0..=MANY),
             ("metrics.max_collections", self.metrics_max_collections, 0..=MANY),
+            ("health.recall_samples", self.health_recall_samples, 1..=MANY),
             ("traces.queue", self.traces_queue, 1..=MANY),
         ];
         for (name, value, bounds) in counts {
@@ -168,6 +169,8 @@ impl Config {
             ("http.idle_timeout", self.http_idle_timeout),
             ("http.body_timeout", self.http_body_timeout),
             ("http.write_timeout", self.http_write_timeout),
+            ("health.max_fsync", self.health_max_fsync),
+            ("health.stall_after", self.health_stall_after),
             ("traces.timeout", self.traces_timeout),
         ];
         for (name, time) in times {
@@ -214,6 +217,19 @@ mod tests {
                 .unwrap_or_else(|error| panic!("{}: {error}", key.name));
         }
         assert!(config.check().is_ok());
+    }
+
+    #[test]
+    fn what_is_written_of_a_value_is_read_as_the_same() {
+        let config = Config::default();
+        let mut again = Config::default();
+        for (name, text) in config.values() {
+            again
+                .set(name, &text)
+                .unwrap_or_else(|error| panic!("{name} = {text}: {error}"));
+        }
+        assert_eq!(again.values(), config.values());
+        assert_eq!(config.values().len(), KEYS.len());
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub trait Setting: Sized {
     /// # Errors
     /// What was expected, to stand after the offending value.
     fn parse(text: &str) -> Result<Self, String>;
+
+    /// Writes it as it could be read again.
+    fn show(&self) -> String;
 }
 
 impl Setting for SocketAddr {
@@ -23,6 +26,10 @@ impl Setting for SocketAddr {
     fn parse(text: &str) -> Result<Self, String> {
         text.parse()
             .map_err(|_| "expected an IP address and a port, such as 127.0.0.1:8080".to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -36,6 +43,10 @@ impl Setting for PathBuf {
             Ok(Self::from(text))
         }
     }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
 }
 
 impl Setting for Option<PathBuf> {
@@ -44,6 +55,10 @@ impl Setting for Option<PathBuf> {
     fn parse(text: &str) -> Result<Self, String> {
         Ok((!text.is_empty()).then(|| PathBuf::from(text)))
     }
+
+    fn show(&self) -> String {
+        self.as_ref().map(Setting::show).unwrap_or_default()
+    }
 }
 
 impl Setting for usize {
@@ -51,6 +66,22 @@ impl Setting for usize {
 
     fn parse(text: &str) -> Result<Self, String> {
         text.parse().map_err(|_| "expected a whole number".to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for bool {
+    const KIND: &'static str = "true or false";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("expected {}", Self::KIND))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -71,6 +102,10 @@ impl Setting for KeptCount {
         count
             .map(Self)
             .ok_or_else(|| format!("expected a whole number up to {}", Self::MOST))
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
     }
 }
 
@@ -93,6 +128,10 @@ impl Setting for Duration {
             .map(Self::from_millis)
             .ok_or_else(expected)
     }
+
+    fn show(&self) -> String {
+        format!("{}ms", self.as_millis())
+    }
 }
 
 /// A size in bytes.
@@ -114,6 +153,10 @@ impl Setting for ByteSize {
         };
         number.checked_mul(bytes).map(Self).ok_or_else(expected)
     }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl fmt::Display for ByteSize {
@@ -127,6 +170,11 @@ impl fmt::Display for ByteSize {
 pub struct Ratio(f64);
 
 impl Ratio {
+    /// As a number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+
     /// Whether something that has drawn `number` by chance is in the share.
     pub fn draws(self, number: u64) -> bool {
         /// One more than the greatest number.
@@ -143,6 +191,10 @@ impl Setting for Ratio {
         ratio
             .map(Self)
             .ok_or_else(|| "expected a number from 0 to 1".to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
     }
 }
 
@@ -195,6 +247,10 @@ impl Setting for Option<HttpUrl> {
             path: path.to_owned(),
         }))
     }
+
+    fn show(&self) -> String {
+        self.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
 }
 
 /// How the log is written.
@@ -215,6 +271,14 @@ impl Setting for LogFormat {
             "json" => Ok(Self::Json),
             _ => Err("expected text or json".to_owned()),
         }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+        .to_owned()
     }
 }
 

@@ -28,15 +28,22 @@ pub async fn recall(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> 
     if collections.is_empty() {
         collections = app.engine.collections();
     }
-    let collections = collections.iter().map(|collection| of_collection(collection));
-    Reply::json(&Recall {
-        collections: collections.collect(),
-    })
+    Reply::json(&Recall::of(&collections))
 }
 
+/// The recall of several collections.
 #[derive(Serialize)]
-struct Recall {
+pub(super) struct Recall {
     collections: Vec<CollectionRecall>,
+}
+
+impl Recall {
+    pub(super) fn of(collections: &[Arc<Collection>]) -> Self {
+        let collections = collections.iter().map(|collection| of_collection(collection));
+        Self {
+            collections: collections.collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::http::{ApiError, App, Call, Reply};
 use crate::telemetry::query_report::QueryReport;
@@ -40,6 +41,19 @@ pub async fn list(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
         threshold_ms: ring.threshold().map(|threshold| threshold.as_millis()),
         queries,
     })
+}
+
+/// The newest `most` of them, for a bundle.
+///
+/// # Errors
+/// When a record is not JSON: a mistake in it.
+pub(super) fn newest(app: &App, most: usize) -> Result<Value, serde_json::Error> {
+    let kept = app.telemetry.slow_queries.kept();
+    let newest = kept.iter().take(most);
+    let reports: Vec<_> = newest
+        .map(|kept| QueryReport::new(kept, recall(app, kept)))
+        .collect();
+    serde_json::to_value(reports)
 }
 
 /// The recall of a query, if it was sampled and the probe is done with it.

@@ -8,6 +8,7 @@ use omendb_metrics::Clock;
 use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::config::Config;
+use crate::health::Health;
 use crate::http::router::Router;
 use crate::lifecycle::Lifecycle;
 use crate::log::LogLevel;
@@ -40,6 +41,8 @@ pub struct App {
     pub log_level: LogLevel,
     /// The web layer's metrics and the snapshot that joins them with the engine's.
     pub telemetry: Telemetry,
+    /// How each part does.
+    pub health: Health,
     /// The spans of sampled requests, on their way to a collector.
     pub traces: Traces,
 }

@@ -72,6 +72,10 @@ impl Setting for LogFilter {
             modules,
         })
     }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
 }
 
 /// The level of that name. The library would take numbers too, and a misspelt level for the name of a module.

@@ -2,7 +2,9 @@
 
 use omendb_metrics::{Catalogue, Clock, Collect, DeclarationError, Registry, Snapshot};
 
+use crate::health::HealthFigures;
 use crate::telemetry::allocator::AllocatorMetrics;
+use crate::telemetry::history::HistoryFigures;
 use crate::telemetry::memory::MemoryMetrics;
 use crate::telemetry::pools::PoolFigures;
 use crate::telemetry::process::ProcessMetrics;
@@ -25,10 +27,12 @@ impl Collect for Declarations {
         omendb_engine::describe_metrics(catalogue)?;
         catalogue.group::<WebMetrics>()?;
         catalogue.group::<RequestWindow>()?;
+        catalogue.group::<HealthFigures>()?;
         catalogue.group::<PoolFigures>()?;
         catalogue.group::<AllocatorMetrics>()?;
         catalogue.group::<ProcessMetrics>()?;
-        catalogue.group::<MemoryMetrics>()
+        catalogue.group::<MemoryMetrics>()?;
+        catalogue.group::<HistoryFigures>()
     }
 
     fn collect(&self, _out: &mut Snapshot) {}

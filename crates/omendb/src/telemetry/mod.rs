@@ -4,6 +4,7 @@ mod allocator;
 mod declared;
 mod excerpt;
 pub(crate) mod explanation;
+pub mod history;
 mod memory;
 pub mod page;
 mod pools;
@@ -18,21 +19,22 @@ pub mod web;
 mod windows;
 
 pub use declared::declared;
+pub(crate) use pools::PoolOccupancy;
 pub(crate) use process::max_open_files;
 
 use std::sync::Arc;
 
 use hyper::body::Bytes;
-use omendb_engine::{Engine, Worker};
+use omendb_engine::Engine;
 use omendb_metrics::{Clock, DeclarationError, Registry};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::health::Monitor;
 use crate::http::identity::RequestIds;
-use crate::pool::{ConnectionPool, Slots};
 use crate::telemetry::allocator::AllocatorFigures;
+use crate::telemetry::history::History;
 use crate::telemetry::memory::MemoryFigures;
-use crate::telemetry::pools::PoolOccupancy;
 use crate::telemetry::process::ProcessFigures;
 use crate::telemetry::query_record::QueryRecord;
 use crate::telemetry::requests::{Endpoint, RequestStats, Status};
@@ -47,6 +49,8 @@ pub struct Telemetry {
     pub web: Arc<WebMetrics>,
     /// Every family of the server.
     pub registry: Registry,
+    /// Key series of the last 24 hours.
+    pub(crate) history: Arc<History>,
     windows: Arc<RequestWindows>,
     clock: Clock,
     /// Requests for data that somebody may want to look at.
@@ -57,6 +61,15 @@ pub struct Telemetry {
     renderings: Semaphore,
 }
 
+/// Whatever is measured outside of here.
+pub(crate) struct Sources {
+    pub(crate) web: Arc<WebMetrics>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) pools: PoolOccupancy,
+    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) history: History,
+}
+
 /// Pages rendered at the same time.
 const MAX_RENDERINGS: usize = 4;
 
@@ -65,13 +78,15 @@ impl Telemetry {
     ///
     /// # Errors
     /// When two families have one name: a mistake that every test would find.
-    pub fn new(
-        config: &Config,
-        clock: Clock,
-        web: Arc<WebMetrics>,
-        engine: Arc<Engine>,
-        (slots, connections): (Arc<Slots<Worker>>, Arc<ConnectionPool>),
-    ) -> Result<Self, DeclarationError> {
+    pub(crate) fn new(config: &Config, clock: Clock, sources: Sources) -> Result<Self, DeclarationError> {
+        let Sources {
+            web,
+            engine,
+            pools,
+            monitor,
+            history,
+        } = sources;
+        let history = Arc::new(history);
         let windows = Arc::new(RequestWindows::new(clock.clone(), Arc::clone(&web)));
         let registry = Registry::new(
             clock.clone(),
@@ -79,10 +94,12 @@ impl Telemetry {
                 Arc::clone(&engine) as _,
                 Arc::clone(&web) as _,
                 Arc::clone(&windows) as _,
-                Arc::new(PoolOccupancy { slots, connections }),
+                monitor,
+                Arc::new(pools),
                 Arc::new(AllocatorFigures),
                 Arc::new(ProcessFigures),
                 Arc::new(MemoryFigures { engine }),
+                Arc::clone(&history) as _,
             ],
         )?;
         Ok(Self {
@@ -93,6 +110,7 @@ impl Telemetry {
                 config.slow_query_threshold,
                 config.slow_query_capacity.0,
             ),
+            history,
             windows,
             request_ids: RequestIds::new(clock.wall() ^ u64::from(std::process::id()).rotate_left(40)),
             clock,
@@ -136,5 +154,10 @@ impl Telemetry {
     /// Turns the windows; called every second.
     pub(crate) fn turn_windows(&self) {
         self.windows.turn();
+    }
+
+    /// Closes the slot of the history that has ended, if one has; takes a snapshot then.
+    pub(crate) fn turn_history(&self) {
+        self.history.turn(&self.registry);
     }
 }

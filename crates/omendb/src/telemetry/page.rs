@@ -25,7 +25,7 @@ pub async fn metrics(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError>
             .telemetry
             .registry
             .scrape(selection, |snapshot| snapshot.to_page(format));
-        compressed(page, is_compressed)
+        Page::new(page, is_compressed)
     })
     .await?;
     Ok(page.into_reply(format.content_type()))
@@ -39,7 +39,7 @@ pub async fn metrics_json(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiE
     let (selection, is_compressed) = (selection(call), wants_gzip(call));
     let page = render(app, move |app| {
         let page = app.telemetry.registry.scrape(selection, Snapshot::to_json);
-        compressed(page.into_bytes(), is_compressed)
+        Page::new(page.into_bytes(), is_compressed)
     })
     .await?;
     Ok(page.into_reply("application/json"))
@@ -51,18 +51,25 @@ pub async fn metrics_json(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiE
 /// None of its own.
 pub async fn catalog(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiError> {
     let page = app.telemetry.registry.catalogue().to_json();
-    let page = compressed(page.into_bytes(), wants_gzip(call));
+    let page = Page::new(page.into_bytes(), wants_gzip(call));
     Ok(page.into_reply("application/json"))
 }
 
 /// A rendered page.
-struct Page {
+pub(crate) struct Page {
     body: Vec<u8>,
     is_compressed: bool,
 }
 
 impl Page {
-    fn into_reply(self, content_type: &'static str) -> Reply {
+    /// Compressed if the client takes that, and it is long enough to be worth it.
+    pub(crate) fn new(page: Vec<u8>, wants_gzip: bool) -> Self {
+        let is_compressed = wants_gzip && page.len() >= SHORTEST_COMPRESSED;
+        let body = if is_compressed { gzip(&page) } else { page };
+        Self { body, is_compressed }
+    }
+
+    pub(crate) fn into_reply(self, content_type: &'static str) -> Reply {
         let reply = Reply::text(content_type, self.body)
             .with_header(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
         if self.is_compressed {
@@ -73,15 +80,12 @@ impl Page {
     }
 }
 
-fn compressed(page: Vec<u8>, wants_gzip: bool) -> Page {
-    let is_compressed = wants_gzip && page.len() >= SHORTEST_COMPRESSED;
-    let body = if is_compressed { gzip(&page) } else { page };
-    Page { body, is_compressed }
-}
-
 /// Renders off the connections' threads: a page of many series takes milliseconds, and queries do not wait for it.
 /// Scrapers wait for each other beyond a few: pages are memory too.
-async fn render(app: &Arc<App>, work: impl FnOnce(&App) -> Page + Send + 'static) -> Result<Page, ApiError> {
+pub(crate) async fn render<T: Send + 'static>(
+    app: &Arc<App>,
+    work: impl FnOnce(&App) -> T + Send + 'static,
+) -> Result<T, ApiError> {
     let permit = app.telemetry.renderings.acquire().await;
     let _permit = permit.map_err(|_| ApiError::internal("renderings are closed"))?;
     let app = Arc::clone(app);
@@ -107,7 +111,7 @@ fn selection(call: &Call) -> Selection {
     selection
 }
 
-fn wants_gzip(call: &Call) -> bool {
+pub(crate) fn wants_gzip(call: &Call) -> bool {
     accepts_gzip(joined(call, &header::ACCEPT_ENCODING).as_deref())
 }
 

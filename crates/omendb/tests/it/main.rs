@@ -34,6 +34,7 @@ mod filters; // what passes is found, counted, scrolled, changed and deleted
 mod formats; // one snapshot in every format, chosen by content negotiation
 mod formulas; // queries that read more than vectors: formulas, lookups, facets, distance matrices
 mod groups; // hits in groups, with what other collections know of the groups
+mod health; // each component does badly for a real reason, says which, and recovers
 mod kubernetes; // the manifests of deploy/ are valid, fit together, and their credentials do what they say
 mod lamp; // what a query did is explained with it, and can be looked up afterwards
 mod lifecycle; // readiness, health, draining, and what is refused at start
