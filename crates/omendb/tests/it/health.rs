@@ -3,6 +3,7 @@
 //! The server runs in this process, on a simulated disk that fills up, fails and stalls on demand.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use omendb::config::Config;
@@ -23,20 +24,34 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Server {
     runtime: Runtime,
     server: Option<omendb::server::Server>,
-    /// For credentials, of which there are none: they are not on the simulated disk.
-    _directory: std::sync::Arc<Directory>,
+    /// The name of the directory on the simulated disk; on the real one for credentials, of which there are none.
+    directory: Arc<Directory>,
 }
 
 impl Server {
     /// Starts it and waits until it is loaded.
     fn start(fs: &SimFs, change: impl FnOnce(&mut Config)) -> Self {
         let server = Self::start_unready(fs, change);
-        until("ready", || server.client().get("/readyz").status == 200);
+        server.wait_ready();
         server
     }
 
+    fn wait_ready(&self) {
+        until("ready", || self.client().get("/readyz").status == 200);
+    }
+
     fn start_unready(fs: &SimFs, change: impl FnOnce(&mut Config)) -> Self {
-        let directory = Directory::new();
+        Self::start_in(Directory::new(), fs, change)
+    }
+
+    /// Stops it and starts another on what is in its directory on `fs`; does not wait until it is loaded.
+    fn restarted(self, fs: &SimFs) -> Self {
+        let directory = Arc::clone(&self.directory);
+        drop(self);
+        Self::start_in(directory, fs, |_| ())
+    }
+
+    fn start_in(directory: Arc<Directory>, fs: &SimFs, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             data_dir: directory.data(),
@@ -47,7 +62,7 @@ impl Server {
         };
         change(&mut config);
         let runtime = Runtime::new().expect("threads can be started");
-        let on_disk = |options: &mut EngineOptions| options.fs = std::sync::Arc::new(fs.clone());
+        let on_disk = |options: &mut EngineOptions| options.fs = Arc::new(fs.clone());
         let server = runtime
             .block_on(omendb::server::Server::start_with(
                 config,
@@ -58,7 +73,7 @@ impl Server {
         Self {
             runtime,
             server: Some(server),
-            _directory: directory,
+            directory,
         }
     }
 
@@ -209,15 +224,15 @@ fn a_poisoned_log_answers_503_until_a_restart() {
     assert_eq!(body["degraded"][0], reason, "{body}");
     let refused = server
         .client()
-        .put("/collections/c/points", &json!({"points": []}));
+        .post("/collections/c/points/delete", &json!({"points": [1]}));
     assert_eq!((refused.status, refused.error().as_str()), (503, reason));
     assert_eq!(
         server.client().get("/collections/c/points/1").status,
         200,
         "reads go on"
     );
-    drop(server);
-    let server = Server::start(&fs, |_| ());
+    let server = server.restarted(&fs);
+    server.wait_ready();
     server.check("log", "healthy", "");
     assert_eq!(write(&server, 3), 200);
 }
@@ -237,8 +252,8 @@ fn a_panic_in_a_commit_answers_503_and_not_404() {
     );
     assert_eq!(write(&server, 2), 503);
     assert_eq!(server.client().get("/collections/c").result()["status"], "red");
-    drop(server);
-    let server = Server::start(&fs, |_| ());
+    let server = server.restarted(&fs);
+    server.wait_ready();
     assert_eq!(write(&server, 2), 200);
 }
 
@@ -297,7 +312,7 @@ fn a_full_queue_is_unhealthy_while_it_lasts() {
     upsert(&mut server.client(), "c", 0..10);
     // One operation that takes its time, and queries behind it.
     let (release, blocked) = std::sync::mpsc::channel::<()>();
-    let slots = std::sync::Arc::clone(&server.server().app.slots);
+    let slots = Arc::clone(&server.server().app.slots);
     let slow = server
         .runtime
         .spawn(async move { slots.run(move |_| blocked.recv().is_err()).await });
@@ -341,15 +356,13 @@ fn readiness_tells_the_share_that_is_loaded() {
         create_collection(&mut server.client(), name, "Dot");
         upsert(&mut server.client(), name, 0..1000);
     }
-    drop(server);
     // Written to once more and cut off: its log has to be put in order before it is served, which takes a sync.
-    let server = Server::start(&fs, |_| ());
+    let server = server.restarted(&fs);
+    server.wait_ready();
     assert_eq!(write(&server, 1), 200);
     let image = fs.crash_point().images(1, &mut Rng::new(1)).remove(0);
-    drop(server);
-
     let hold = image.hold_syncs();
-    let server = Server::start_unready(&image, |_| ());
+    let server = server.restarted(&image);
     until("a sync waits", || image.syncs_waiting() > 0);
     let ready = server.client().get("/readyz");
     let body = ready.json();
