@@ -121,12 +121,7 @@ impl Server {
             },
         )
         .map_err(|error| StartError::System(format!("metrics: {error}")))?;
-        let bound = TcpListener::bind(listen).await;
-        let listener =
-            bound.map_err(|error| StartError::System(format!("cannot listen on {listen}: {error}")))?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| StartError::System(error.to_string()))?;
+        let (listener, address) = listen_on(listen).await?;
         warn_of_few_descriptors(&config);
         let lifecycle = Lifecycle::default();
         let app = Arc::new(App {
@@ -191,6 +186,17 @@ impl Server {
             tracing::error!(%error, "closing the engine failed");
         }
     }
+}
+
+/// A socket that takes connections, and its address with the port that was chosen.
+async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = TcpListener::bind(address).await;
+    let listener =
+        bound.map_err(|error| StartError::System(format!("cannot listen on {address}: {error}")))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| StartError::System(error.to_string()))?;
+    Ok((listener, address))
 }
 
 fn engine_options(config: &Config, clock: &Clock) -> Result<EngineOptions, StartError> {
