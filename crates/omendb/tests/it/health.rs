@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use omendb::config::Config;
 use omendb::log::LogLevel;
 use omendb_engine::EngineOptions;
-use omendb_sim::{Fault, Rng, SimFs};
+use omendb_sim::{Fault, SimFs};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -346,54 +346,6 @@ fn a_full_queue_is_unhealthy_while_it_lasts() {
     assert_eq!(ended, Ok(true));
     server.check("queue", "degraded", "some were turned away; 0 operations wait");
     server.check("queue", "healthy", "");
-}
-
-#[test]
-fn readiness_tells_the_share_that_is_loaded() {
-    let fs = SimFs::new(1);
-    let server = Server::start(&fs, |_| ());
-    for name in ["a", "c"] {
-        create_collection(&mut server.client(), name, "Dot");
-        upsert(&mut server.client(), name, 0..1000);
-    }
-    // Written to once more and cut off: its log has to be put in order before it is served, which takes a sync.
-    let server = server.restarted(&fs);
-    server.wait_ready();
-    assert_eq!(write(&server, 1), 200);
-    let image = fs.crash_point().images(1, &mut Rng::new(1)).remove(0);
-    let hold = image.hold_syncs();
-    let server = server.restarted(&image);
-    until("a sync waits", || image.syncs_waiting() > 0);
-    let ready = server.client().get("/readyz");
-    let body = ready.json();
-    assert_eq!(
-        (ready.status, &body["status"]),
-        (503, &json!("loading")),
-        "{body}"
-    );
-    let percent = body["percent"].as_u64().expect("a whole number");
-    assert!(
-        (10..90).contains(&percent),
-        "one of two collections is loaded: {body}"
-    );
-    assert_eq!(
-        (&body["loaded_collections"], &body["total_collections"]),
-        (&json!(1), &json!(2))
-    );
-    server.check(
-        "recovery",
-        "unhealthy",
-        &format!("collections are being loaded: {percent} %"),
-    );
-    drop(hold);
-    until("ready", || server.client().get("/readyz").status == 200);
-    server.check("recovery", "healthy", "");
-    assert_eq!(server.component("recovery").1["value"], 1.0);
-    let count = server
-        .client()
-        .post("/collections/c/points/count", &json!({}))
-        .result();
-    assert_eq!(count, json!({"count": 1000}));
 }
 
 #[test]
