@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::exactly::check;
 use crate::page::Page;
-use crate::server::{Directory, Server};
+use crate::server::{Directory, Server, finds};
 
 const QUERY: &str = "/collections/c/points/query";
 const BATCH: &str = "/collections/c/points/query/batch";
@@ -43,20 +43,6 @@ fn filled() -> Server {
     let server = Server::start();
     fill(&mut server.client());
     server
-}
-
-#[track_caller]
-fn finds(client: &mut Client, body: &Value, expected: &[(u64, f64)]) {
-    let result = client.post(QUERY, body).result();
-    let points = result["points"].as_array().expect("a list of points");
-    let hit = |point: &Value| (point["id"].as_u64(), point["score"].as_f64().unwrap_or(f64::NAN));
-    let hits: Vec<_> = points.iter().map(hit).collect();
-    let is_equal = hits.len() == expected.len()
-        && hits
-            .iter()
-            .zip(expected)
-            .all(|(hit, expected)| hit.0 == Some(expected.0) && (hit.1 - expected.1).abs() < 1e-6);
-    assert!(is_equal, "{body}: {hits:?}, expected {expected:?}");
 }
 
 #[track_caller]

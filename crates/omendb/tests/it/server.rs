@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::page::Page;
@@ -244,4 +244,19 @@ pub(crate) fn upsert(client: &mut Client, name: &str, ids: std::ops::Range<u64>)
     let path = format!("/collections/{name}/points?wait=true");
     let upserted = client.put(&path, &json!({"points": points})).result();
     assert_eq!(upserted["status"], "completed", "{upserted}");
+}
+
+/// That the query of `body` on the collection `c` finds these points with these scores, in this order.
+#[track_caller]
+pub(crate) fn finds(client: &mut Client, body: &Value, expected: &[(u64, f64)]) {
+    let result = client.post("/collections/c/points/query", body).result();
+    let points = result["points"].as_array().expect("a list of points");
+    let hit = |point: &Value| (point["id"].as_u64(), point["score"].as_f64().unwrap_or(f64::NAN));
+    let hits: Vec<_> = points.iter().map(hit).collect();
+    let is_equal = hits.len() == expected.len()
+        && hits
+            .iter()
+            .zip(expected)
+            .all(|(hit, expected)| hit.0 == Some(expected.0) && (hit.1 - expected.1).abs() < 1e-6);
+    assert!(is_equal, "{body}: {hits:?}, expected {expected:?}");
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::page::Page;
-use crate::server::Server;
+use crate::server::{Server, finds};
 
 const POINTS: &str = "/collections/c/points?wait=true";
 const QUERY: &str = "/collections/c/points/query";
@@ -24,20 +24,6 @@ fn hybrid(client: &mut Client) {
         {"id": 4, "vector": [4, 0]},
     ]);
     client.put(POINTS, &json!({"points": points})).result();
-}
-
-#[track_caller]
-fn finds(client: &mut Client, body: &Value, expected: &[(u64, f64)]) {
-    let result = client.post(QUERY, body).result();
-    let points = result["points"].as_array().expect("a list of points");
-    let hit = |point: &Value| (point["id"].as_u64(), point["score"].as_f64().unwrap_or(f64::NAN));
-    let hits: Vec<_> = points.iter().map(hit).collect();
-    let is_equal = hits.len() == expected.len()
-        && hits
-            .iter()
-            .zip(expected)
-            .all(|(hit, expected)| hit.0 == Some(expected.0) && (hit.1 - expected.1).abs() < 1e-6);
-    assert!(is_equal, "{body}: {hits:?}, expected {expected:?}");
 }
 
 #[test]
