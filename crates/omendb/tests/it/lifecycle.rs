@@ -131,7 +131,7 @@ fn health_tells_everybody_the_status_and_metrics_readers_the_rest() {
 #[test]
 fn sigterm_finishes_what_is_in_flight_and_loses_nothing() {
     let directory = Directory::new();
-    let mut server = Server::start_in(&directory, &["--drain-delay", "500ms"]);
+    let mut server = Server::start_in(&directory, &["--drain-delay", "2s"]);
     create_collection(&mut server.client(), "c", "Dot");
     let body = json!({"points": [{"id": 1, "vector": [1, 2, 3, 4]}]}).to_string();
     let head = format!(
@@ -152,12 +152,12 @@ fn sigterm_finishes_what_is_in_flight_and_loses_nothing() {
     let begin = Instant::now();
     while server.client().get("/readyz").status != 503 {
         assert!(
-            begin.elapsed() < Duration::from_millis(400),
+            begin.elapsed() < Duration::from_millis(1_900),
             "readyz still says 200"
         );
     }
     assert_eq!(server.client().get("/livez").status, 200);
-    std::thread::sleep(Duration::from_millis(700));
+    std::thread::sleep(Duration::from_millis(2_200));
     slow.write_all(&body.as_bytes()[10..]).unwrap();
     let answer = client::read(&mut BufReader::new(slow)).expect("a request in flight is answered");
     assert_eq!(answer.result()["status"], "completed");

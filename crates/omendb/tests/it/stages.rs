@@ -125,77 +125,113 @@ fn stages_add_up_to_the_time_between_first_and_last_byte() {
     }
 }
 
+/// Asks for `usual` and for `more` in turns; in one round of eight `stage` must take `factor` times as long for `more`. A round may
+/// be spoilt by whatever else runs on the machine; a stage that is not moved by what it names stays as it is in all of them.
+fn grows(server: &Server, stage: &str, factor: f64, usual: &Value, more: &Value) {
+    let mut client = server.client();
+    let mut of = |body: &Value| taken(server, 10.0, || (0..10).for_each(|_| query(&mut client, body)));
+    let rounds: Vec<_> = (0..8).map(|_| (of(usual), of(more))).collect();
+    assert!(
+        rounds
+            .iter()
+            .any(|(usual, more)| more.of(stage) > usual.of(stage) * factor),
+        "{stage}: {rounds:?}"
+    );
+}
+
 #[test]
 fn each_stage_grows_with_what_it_names() {
     let (server, mut client) = start();
-    let body = json!({"query": vector(1), "limit": 100, "with_payload": true, "params": {"exact": true}});
-    upsert(&mut client, 0..1_000, 0);
-    query(&mut client, &body);
-    let usual = taken(&server, 10.0, || (0..10).for_each(|_| query(&mut client, &body)));
-    let check = |stage: &str, stages: &Stages, factor: f64| {
-        assert!(
-            stages.of(stage) > usual.of(stage) * factor,
-            "{stage}: {stages:?}, usually {usual:?}"
-        );
+    let usual = json!({"query": vector(1), "limit": 20, "with_payload": ["n"], "params": {"exact": true}});
+    let with = |key: &str, value: Value| {
+        let mut body = usual.clone();
+        body[key] = value;
+        body
     };
+    upsert(&mut client, 0..1_000, 4_000);
+    let check = |stage, factor, more: &Value| grows(&server, stage, factor, &usual, more);
 
     // More hits to gather, with their vectors.
-    let mut more = body.clone();
-    more["limit"] = json!(1_000);
+    let mut more = with("limit", json!(1_000));
     more["with_vector"] = json!(true);
-    let more = taken(&server, 10.0, || (0..10).for_each(|_| query(&mut client, &more)));
-    check("fetch", &more, 4.0);
+    check("fetch", 4.0, &more);
 
-    // Long payloads to write, and to send.
-    upsert(&mut client, 0..1_000, 4_000);
-    let padded = taken(&server, 10.0, || (0..10).for_each(|_| query(&mut client, &body)));
-    check("serialise", &padded, 2.0);
-    check("send", &padded, 2.0);
+    // Long payloads to write.
+    check("serialise", 2.0, &with("with_payload", json!(true)));
 
     // A filter that every point has to be tested against.
-    assert_eq!(usual.of("filter"), 0.0);
-    let mut filtered = body.clone();
-    filtered["filter"] =
+    let filter =
         json!({"must_not": [{"key": "text", "match": {"text": "y"}}, {"key": "n", "match": {"value": 3}}]});
-    let filtered = taken(&server, 10.0, || {
-        (0..10).for_each(|_| query(&mut client, &filtered))
-    });
-    check("filter", &filtered, 1.0);
+    check("filter", 1.0, &with("filter", filter));
 
     // Many values to read.
-    let mut long = body.clone();
-    long["filter"] = json!({"must_not": [{"has_id": (2_000..42_000).collect::<Vec<u64>>()}]});
-    check("parse", &taken(&server, 1.0, || query(&mut client, &long)), 2.0);
+    let filter = json!({"must_not": [{"has_id": (2_000..42_000).collect::<Vec<u64>>()}]});
+    check("parse", 2.0, &with("filter", filter));
+}
 
-    // One slot, and others before us.
-    let queued = taken(&server, 20.0, || {
-        let begin = |_| {
-            let address = server.address();
-            let body = body.clone();
-            std::thread::spawn(move || {
-                let mut client = Client::new(address);
-                (0..5).for_each(|_| query(&mut client, &body));
-            })
-        };
-        let clients: Vec<_> = (0..4).map(begin).collect();
-        clients
-            .into_iter()
-            .for_each(|client| client.join().expect("its queries are answered"));
+#[test]
+fn queries_that_wait_for_a_slot_are_seen_in_queue() {
+    let (server, mut client) = start();
+    upsert(&mut client, 0..1_000, 0);
+    let body = json!({"query": vector(1), "limit": 100, "params": {"exact": true}});
+    let queries = |count: usize| {
+        let mut client = Client::new(server.address());
+        (0..count).for_each(|_| query(&mut client, &body));
+    };
+    let rounds = (0..8).map(|_| {
+        let usual = taken(&server, 20.0, || queries(20));
+        let queued = taken(&server, 20.0, || {
+            std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(|| queries(5)))));
+        });
+        (usual, queued)
     });
-    check("queue", &queued, 4.0);
-
-    // A write waits for the disk; a query does not.
-    assert_eq!((usual.of("fsync"), usual.of("apply")), (0.0, 0.0));
-    let written = taken(&server, 1.0, || upsert(&mut client, 0..100, 0));
+    let rounds: Vec<_> = rounds.collect();
     assert!(
-        written.of("fsync") > 0.0 && written.of("apply") > 0.0,
-        "{written:?}"
+        rounds
+            .iter()
+            .any(|(usual, queued)| queued.of("queue") > usual.of("queue") * 2.0),
+        "{rounds:?}"
     );
-    assert_eq!(
-        (written.of("search"), written.of("fetch")),
-        (0.0, 0.0),
-        "{written:?}"
-    );
+}
+
+#[test]
+fn only_a_write_waits_for_the_disk_and_only_a_query_searches() {
+    let (server, mut client) = start();
+    let written = taken(&server, 1.0, || upsert(&mut client, 0..100, 0));
+    let asked = taken(&server, 1.0, || query(&mut client, &json!({"query": vector(1)})));
+    let check = |stages: &Stages, moved: &[&str], still: &[&str]| {
+        let each = |names: &[&str], right: fn(f64) -> bool| names.iter().all(|stage| right(stages.of(stage)));
+        assert!(
+            each(moved, |seconds| seconds > 0.0) && each(still, |seconds| seconds == 0.0),
+            "{stages:?}"
+        );
+    };
+    check(&written, &["fsync", "apply"], &["filter", "search", "fetch"]);
+    check(&asked, &["search", "fetch"], &["filter", "fsync", "apply"]);
+}
+
+#[test]
+fn a_client_that_reads_slowly_is_seen_in_send() {
+    let (server, mut client) = start();
+    // More than the sockets on the way take: 20 MB.
+    (0..20).for_each(|part| upsert(&mut client, part * 50..part * 50 + 50, 20_000));
+    let body = json!({"query": vector(1), "limit": 1_000, "with_payload": true}).to_string();
+    let slow = taken(&server, 1.0, || {
+        let mut stream = connect(server.address()).expect("the server accepts");
+        let request = format!(
+            "POST /collections/c/points/query HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            server.address(),
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).expect("the server reads");
+        let mut begin = [0];
+        stream.read_exact(&mut begin).expect("the server answers");
+        std::thread::sleep(Duration::from_millis(200));
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("the server answers");
+        assert!(answer.len() > 20_000_000, "{}", answer.len());
+    });
+    assert!((0.19..10.0).contains(&slow.of("send")), "{slow:?}");
 }
 
 #[test]
@@ -218,5 +254,5 @@ fn a_client_that_sends_slowly_is_seen_in_receive() {
         stream.read_to_string(&mut answer).expect("the server answers");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     });
-    assert!((0.14..1.0).contains(&slow.of("receive")), "{slow:?}");
+    assert!((0.14..10.0).contains(&slow.of("receive")), "{slow:?}");
 }
