@@ -15,6 +15,7 @@ use crate::auth::{Auth, CredentialFiles, LoginOptions};
 use crate::config::{Config, ConfigError};
 use crate::health::{self, Health, Monitor, Patience};
 use crate::http::app::App;
+use crate::http::body_budget::BodyBudget;
 use crate::http::listener;
 use crate::http::router::Router;
 use crate::lifecycle::{Lifecycle, Phase};
@@ -98,14 +99,11 @@ impl Server {
             clock.clone(),
             PoolMetrics::new(Arc::clone(&web), Pool::Http),
         ));
+        let bodies = BodyBudget::new(config.http_max_bodies.0);
         let audit = Audit::new(&config, clock.clone(), Arc::clone(&web));
         let traces = Traces::start(&config, &clock, Arc::clone(&web))
             .map_err(|error| StartError::System(format!("starting the trace exporter: {error}")))?;
-        let patience = Patience {
-            worsen_after: config.health_worsen_after,
-            recover_after: config.health_recover_after,
-        };
-        let monitor = Arc::new(Monitor::new(clock.clone(), patience));
+        let monitor = Arc::new(Monitor::new(clock.clone(), patience(&config)));
         let telemetry = Telemetry::new(
             &config,
             clock.clone(),
@@ -116,6 +114,7 @@ impl Server {
                     slots: Arc::clone(&slots),
                     connections: Arc::clone(&connections),
                 },
+                bodies: Arc::clone(&bodies),
                 monitor: Arc::clone(&monitor),
                 history: History::new(clock.clone(), config.metrics_history),
             },
@@ -130,6 +129,7 @@ impl Server {
             engine,
             slots,
             connections,
+            bodies,
             router,
             auth,
             lifecycle,
@@ -265,6 +265,13 @@ fn warn_of_few_descriptors(config: &Config) {
 /// `::ffff:127.0.0.1` is loopback too.
 fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
+}
+
+fn patience(config: &Config) -> Patience {
+    Patience {
+        worsen_after: config.health_worsen_after,
+        recover_after: config.health_recover_after,
+    }
 }
 
 fn start_slots(

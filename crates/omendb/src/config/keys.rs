@@ -115,6 +115,8 @@ keys! {
     http_write_timeout, "http.write_timeout": Duration = "30s";
     /// Longest request body.
     http_max_body, "http.max_body": ByteSize = "32MiB";
+    /// Bodies of requests that are in memory at the same time, together; more are refused with 503.
+    http_max_bodies, "http.max_bodies": ByteSize = "1GiB";
     /// Execution slots of the engine (pool "main"); 0 for one per processor.
     slots_count, "slots.count": usize = "0";
     /// Operations that may wait for an execution slot; more are refused with 503.

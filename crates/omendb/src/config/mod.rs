@@ -153,6 +153,14 @@ impl Config {
                 return Err(ConfigError::new(name, value.to_string(), "checked", expected));
             }
         }
+        if self.http_max_bodies < self.http_max_body {
+            return Err(ConfigError::new(
+                "http.max_bodies",
+                self.http_max_bodies.to_string(),
+                "checked",
+                format!("expected at least http.max_body, {}", self.http_max_body),
+            ));
+        }
         const SHORTEST_AUDIT: u64 = 4096;
         if self.audit_max_bytes.0 < SHORTEST_AUDIT {
             let expected = format!("expected at least {SHORTEST_AUDIT} bytes");
@@ -275,6 +283,15 @@ mod tests {
             "OMENDB_HTTP_MAX_BODY",
             "-1",
             &["http.max_body", "\"-1\"", "expected a size"],
+        );
+        check(
+            "OMENDB_HTTP_MAX_BODIES",
+            "1MiB",
+            &[
+                "http.max_bodies",
+                "\"1048576\"",
+                "at least http.max_body, 33554432",
+            ],
         );
         check(
             "OMENDB_LOG_FORMAT",

@@ -9,6 +9,7 @@ use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::health::Health;
+use crate::http::body_budget::BodyBudget;
 use crate::http::router::Router;
 use crate::lifecycle::Lifecycle;
 use crate::log::LogLevel;
@@ -29,6 +30,8 @@ pub struct App {
     pub slots: Arc<Slots<Worker>>,
     /// Client connections.
     pub connections: Arc<ConnectionPool>,
+    /// Room for the bodies of requests.
+    pub bodies: Arc<BodyBudget>,
     /// The route table, arranged for looking up.
     pub router: Router,
     /// Credentials.

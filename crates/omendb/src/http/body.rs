@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use hyper::StatusCode;
 use hyper::body::{Body, Bytes, Incoming};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::http::body_budget::{BodyBudget, HeldBody};
 use crate::http::error::ApiError;
 
 /// A response body: complete, so its length is known and it is never chunked.
@@ -32,6 +34,8 @@ pub struct BodyLimits {
 pub struct RequestBody {
     incoming: Option<Incoming>,
     limits: BodyLimits,
+    /// Of all bodies.
+    budget: Arc<BodyBudget>,
     /// Whether the limit is the configured one: whoever is refused then knows what to change.
     is_configured_limit: bool,
     received: u64,
@@ -39,11 +43,12 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
-    pub(crate) fn new(incoming: Incoming, limits: BodyLimits) -> Self {
+    pub(crate) fn new(incoming: Incoming, limits: BodyLimits, budget: Arc<BodyBudget>) -> Self {
         let is_complete = incoming.is_end_stream();
         Self {
             incoming: Some(incoming),
             limits,
+            budget,
             is_configured_limit: true,
             received: 0,
             is_complete,
@@ -106,11 +111,12 @@ impl RequestBody {
         }
     }
 
-    /// Reads the whole body.
+    /// Reads the whole body. What came in one piece is still in the buffer of its connection; anything longer takes room in
+    /// the budget of all bodies until the last of its bytes is dropped.
     ///
     /// # Errors
     /// 413 when the announced length, or what has arrived, is over the limit; 408 when it arrives too slowly; 400 when
-    /// it breaks off.
+    /// it breaks off; 503 when the bodies of other requests leave no room.
     pub async fn read(&mut self) -> Result<Bytes, ApiError> {
         let Some(mut incoming) = self.incoming.take() else {
             return Err(ApiError::internal("request body read twice"));
@@ -123,6 +129,7 @@ impl RequestBody {
         let mut timer: Option<Pin<Box<Sleep>>> = None;
         let mut first: Option<Bytes> = None;
         let mut rest: Vec<u8> = Vec::new();
+        let mut share = self.budget.share();
         loop {
             let deadline = started + self.limits.time + Duration::from_secs(self.received / MINIMUM_RATE);
             let Some(data) = next_data(&mut incoming, &mut timer, deadline).await? else {
@@ -134,8 +141,12 @@ impl RequestBody {
             }
             match first.take() {
                 None if rest.is_empty() => first = Some(data),
-                None => rest.extend_from_slice(&data),
+                None => {
+                    share.grow(data.len() as u64)?;
+                    rest.extend_from_slice(&data);
+                }
                 Some(head) => {
+                    share.grow(self.received)?;
                     rest.reserve_exact(announced.max(self.received) as usize);
                     rest.extend_from_slice(&head);
                     rest.extend_from_slice(&data);
@@ -143,7 +154,12 @@ impl RequestBody {
             }
         }
         self.is_complete = true;
-        Ok(first.unwrap_or_else(|| Bytes::from(rest)))
+        Ok(first.unwrap_or_else(|| {
+            Bytes::from_owner(HeldBody {
+                bytes: rest,
+                _share: share,
+            })
+        }))
     }
 
     /// `length` is what was announced, or what has arrived of a body that announced nothing.

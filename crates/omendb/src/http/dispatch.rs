@@ -78,7 +78,7 @@ async fn respond(
         caller: Caller::anonymous(Grant::default()),
         peer,
         subject: None,
-        body: RequestBody::new(incoming, limits),
+        body: RequestBody::new(incoming, limits, Arc::clone(&app.bodies)),
         tally: Tally::new(&app.clock, (record.first_byte, record.began), record.stats.origin),
     };
     if app.telemetry.slow_queries.is_on() {

@@ -3,6 +3,7 @@
 mod activity;
 pub mod app;
 pub mod body;
+pub mod body_budget;
 pub mod call;
 mod connection;
 mod dispatch;

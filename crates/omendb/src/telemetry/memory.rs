@@ -6,6 +6,7 @@ use std::sync::Arc;
 use omendb_engine::Engine;
 use omendb_metrics::{Catalogue, Collect, DeclarationError, Family, GaugeValue, Snapshot, labels, metrics};
 
+use crate::http::body_budget::BodyBudget;
 use crate::telemetry::allocator::Heap;
 use crate::telemetry::process::ResidentMemory;
 
@@ -16,11 +17,13 @@ labels! {
         Collections = "collections",
         /// Cells, histograms and windows of the metrics.
         Metrics = "metrics",
+        /// Bodies of requests that are being read or worked on.
+        Bodies = "bodies",
         /// Pages of files: the program itself and its libraries.
         Code = "code",
         /// Pages that no live allocation is in: free heap that was not given back to the system, and stacks.
         Free = "free",
-        /// The rest: the allocator's own headers, buffers of requests, and what nobody keeps an account of.
+        /// The rest: the allocator's own headers, buffers of connections, and what nobody keeps an account of.
         Unattributed = "unattributed",
     }
 }
@@ -44,6 +47,7 @@ metrics! {
 #[derive(Debug)]
 pub(crate) struct MemoryFigures {
     pub(crate) engine: Arc<Engine>,
+    pub(crate) bodies: Arc<BodyBudget>,
 }
 
 impl Collect for MemoryFigures {
@@ -55,6 +59,7 @@ impl Collect for MemoryFigures {
         let accounts = Accounts {
             collections: self.engine.memory_bytes(),
             metrics: out.memory_bytes() as u64,
+            bodies: self.bodies.held(),
             heap: Heap::read(),
         };
         let resident = ResidentMemory::read();
@@ -71,6 +76,7 @@ impl Collect for MemoryFigures {
 struct Accounts {
     collections: u64,
     metrics: u64,
+    bodies: u64,
     heap: Option<Heap>,
 }
 
@@ -79,6 +85,7 @@ impl Accounts {
         let Self {
             collections,
             metrics,
+            bodies,
             heap,
         } = self;
         let ResidentMemory {
@@ -93,11 +100,12 @@ impl Accounts {
                 .saturating_sub(heap.allocated as u64)
                 .min(heap.free as u64)
         });
-        let known = collections + metrics + file + free;
+        let known = collections + metrics + bodies + file + free;
         let mut parts = Family::default();
         for (part, bytes) in [
             (Part::Collections, collections),
             (Part::Metrics, metrics),
+            (Part::Bodies, bodies),
             (Part::Code, file),
             (Part::Free, free),
             // Pages that were allocated and never written are in a ledger and not in memory.
@@ -125,17 +133,18 @@ mod tests {
             let accounts = Accounts {
                 collections: 100,
                 metrics: 1,
+                bodies: 2,
                 heap,
             };
             let parts = accounts.parts(resident);
             let bytes: Vec<_> = Part::ALL.iter().map(|&part| parts.of(part).get()).collect();
-            let expected = [100.0, 1.0, 10.0, free, unattributed];
+            let expected = [100.0, 1.0, 2.0, 10.0, free, unattributed];
             assert_eq!(bytes, expected.map(Some), "{heap:?}");
             assert_eq!(expected.iter().sum::<f64>(), 160.0);
         };
-        check(heap(110, 60), 40.0, 9.0);
-        check(heap(110, 25), 25.0, 24.0);
-        check(heap(160, 60), 0.0, 49.0);
-        check(None, 0.0, 49.0);
+        check(heap(110, 60), 40.0, 7.0);
+        check(heap(110, 25), 25.0, 22.0);
+        check(heap(160, 60), 0.0, 47.0);
+        check(None, 0.0, 47.0);
     }
 }

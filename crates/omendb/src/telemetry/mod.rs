@@ -31,6 +31,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::health::Monitor;
+use crate::http::body_budget::BodyBudget;
 use crate::http::identity::RequestIds;
 use crate::telemetry::allocator::AllocatorFigures;
 use crate::telemetry::history::History;
@@ -66,6 +67,7 @@ pub(crate) struct Sources {
     pub(crate) web: Arc<WebMetrics>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) pools: PoolOccupancy,
+    pub(crate) bodies: Arc<BodyBudget>,
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) history: History,
 }
@@ -83,6 +85,7 @@ impl Telemetry {
             web,
             engine,
             pools,
+            bodies,
             monitor,
             history,
         } = sources;
@@ -98,7 +101,7 @@ impl Telemetry {
                 Arc::new(pools),
                 Arc::new(AllocatorFigures),
                 Arc::new(ProcessFigures),
-                Arc::new(MemoryFigures { engine }),
+                Arc::new(MemoryFigures { engine, bodies }),
                 Arc::clone(&history) as _,
             ],
         )?;

@@ -2,6 +2,8 @@
 
 use std::io::{BufReader, Read as _, Write as _};
 
+use serde_json::json;
+
 use crate::client::{self, Client, Response};
 use crate::page::Page;
 use crate::server::{Directory, Server, create_collection};
@@ -154,6 +156,46 @@ fn a_client_that_hangs_up_is_counted_too() {
     let endpoint = "/collections/:collection/points";
     let failed = [400, 499].map(|status| counted(&page, "PUT", endpoint, status));
     assert_eq!(failed.iter().sum::<f64>(), 1.0, "{failed:?}");
+}
+
+#[test]
+fn bodies_share_one_budget_and_are_refused_beyond_it() {
+    const HELD: &str = "omendb_memory_bytes{part=\"bodies\"}";
+    let limits = ["--http-max-body", "100KiB", "--http-max-bodies", "100KiB"];
+    let server = Server::start_in(&Directory::new(), &limits);
+    let mut client = server.client();
+    create_collection(&mut client, "c", "Dot");
+    let body = |id: u64| {
+        let payload = json!({"text": "x".repeat(70_000)});
+        let points = [json!({"id": id, "vector": [1, 2, 3, 4], "payload": payload})];
+        json!({"points": points})
+    };
+    let text = body(1).to_string();
+    let head = format!(
+        "PUT /collections/c/points?wait=true HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        server.address(),
+        text.len()
+    );
+    let mut slow = client::connect(server.address()).expect("the server listens");
+    slow.write_all(head.as_bytes()).unwrap();
+    let (most, last) = text.split_at(text.len() - 1);
+    slow.write_all(most.as_bytes()).unwrap();
+    Page::until(&mut client, HELD, most.len() as f64);
+
+    let refused = client.put("/collections/c/points?wait=true", &body(2));
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(refused.error().contains("http.max_bodies"), "{}", refused.text());
+    // What fits into one packet needs no room.
+    let mut client = server.client();
+    let found = client.post("/collections/c/points/query", &json!({"query": [1, 2, 3, 4]}));
+    assert_eq!(found.status, 200, "{}", found.text());
+
+    slow.write_all(last.as_bytes()).unwrap();
+    let answer = client::read(&mut BufReader::new(slow)).expect("the first is answered");
+    assert_eq!(answer.result()["status"], "completed");
+    Page::until(&mut client, HELD, 0.0);
+    client.put("/collections/c/points?wait=true", &body(2)).result();
 }
 
 #[test]

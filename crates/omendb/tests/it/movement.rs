@@ -247,6 +247,8 @@ fn check_memory(page: &Page, collections: f64) {
     assert!((0.9..=1.0).contains(&metrics), "{metrics} of the metrics");
     let parts = ["collections", "metrics", "code", "free", "unattributed"].map(part);
     assert!(parts.iter().all(|bytes| *bytes > 0.0), "{parts:?}");
+    // The page is asked for without a body.
+    assert_eq!(part("bodies"), 0.0);
     let (sum, whole) = (
         parts.iter().sum::<f64>(),
         page.value("process_resident_memory_bytes"),
