@@ -59,14 +59,18 @@ pub enum Error {
     },
 }
 
+/// Whether the operating system refused for want of room: on the disk, in a quota, or under the limit of a file's length.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
+
 impl Error {
     /// Sorts an answer of the operating system: no space is [`Error::Full`], the rest [`Error::Io`].
     pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
-        let full = matches!(
-            source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-        );
-        if full {
+        if is_full(&source) {
             Self::Full {
                 path: path.to_owned(),
             }

@@ -32,7 +32,7 @@ mod store;
 pub use atomic_file::AtomicFile;
 pub use commit_queue::{CommitPool, CommitQueue, Done, QueueLimits, Refusal, Rejected};
 
-pub use error::Error;
+pub use error::{Error, is_full};
 pub use fs::{Access, DirectoryEntry, DiskCounters, DiskTotals, File, FileLock, FileSystem, RealFs, Space};
 pub use journal::{AppendStats, Journal, JournalOptions};
 pub use limits::{MAX_FRAME_BYTES, MAX_RECORDS_PER_FRAME, SEGMENT_BYTES};

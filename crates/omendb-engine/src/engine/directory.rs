@@ -184,11 +184,7 @@ impl DataDirectory {
 }
 
 fn refused(what: &str, path: &Path, error: &io::Error) -> Error {
-    let is_full = matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    );
-    let kind = if is_full {
+    let kind = if omendb_storage::is_full(error) {
         ErrorKind::ResourceExhausted
     } else {
         ErrorKind::Internal

@@ -115,6 +115,8 @@ pub(super) struct StopSignals {
 impl StopSignals {
     pub(super) fn listen() -> Result<Self, StartError> {
         let listen = |kind| signal(kind).map_err(|error| StartError::System(format!("signals: {error}")));
+        // A file over the limit of its length would end the process; with a listener, even one that is gone, the write fails.
+        drop(listen(SignalKind::from_raw(libc::SIGXFSZ))?);
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

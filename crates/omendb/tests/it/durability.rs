@@ -228,3 +228,39 @@ fn collections_and_points_outlive_a_clean_restart() {
         .result();
     assert_eq!(hit["points"][0]["id"], 99);
 }
+
+#[test]
+fn a_file_that_may_not_grow_refuses_writes_and_ends_nothing() {
+    let server = Server::start();
+    let mut client = server.client();
+    create_collection(&mut client, "c", "Dot");
+    upsert(&mut client, "c", 0..10);
+    let allow = |bytes: &str| {
+        let status = std::process::Command::new("prlimit")
+            .args([
+                "--pid",
+                &server.process().to_string(),
+                &format!("--fsize={bytes}:unlimited"),
+            ])
+            .status();
+        assert!(status.expect("util-linux is installed").success());
+    };
+    let write = |id: u64| {
+        let point = json!({"id": id, "vector": [1, 2, 3, 4], "payload": {"text": "x".repeat(100_000)}});
+        server
+            .client()
+            .put("/collections/c/points?wait=true", &json!({"points": [point]}))
+    };
+    allow("50000");
+    let refused = write(10);
+    assert_eq!(refused.status, 507, "{}", refused.text());
+    let count = |client: &mut Client| {
+        client.post("/collections/c/points/count", &json!({})).result()["count"].clone()
+    };
+    assert_eq!(count(&mut client), 10);
+    allow("unlimited");
+    write(10).result();
+    let directory = server.kill();
+    let server = Server::start_in(&directory, &[]);
+    assert_eq!(count(&mut server.client()), 11);
+}

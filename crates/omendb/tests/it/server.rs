@@ -152,6 +152,11 @@ impl Server {
         self.address
     }
 
+    /// Its number as a process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address)
     }
