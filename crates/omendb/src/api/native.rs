@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use omendb_engine::config::UNNAMED;
-use omendb_engine::{Hit, SearchRequest, Vector, Worker};
+use omendb_engine::{Hit, SearchRequest, Vector, Worker, limits};
 use serde::{Deserialize, Serialize};
 
 use super::filter::FilterJson;
@@ -146,6 +146,10 @@ fn question(bytes: &[u8]) -> Result<Question, ApiError> {
             .map_err(|error| ApiError::unprocessable(format!("vector.{error}")))?,
     }
     let k = parse::at_least_one("k", k.unwrap_or(DEFAULT_LIMIT))?;
+    if k > limits::MAX_SEARCH_DEPTH {
+        let most = limits::MAX_SEARCH_DEPTH;
+        return Err(ApiError::unprocessable(format!("k: {k} is more than {most}")));
+    }
     let request = SearchRequest {
         using: using.unwrap_or_else(|| UNNAMED.to_owned()),
         with_payload: payload_selector(with_payload.unwrap_or(WithPayload::Flag(true)))?,
@@ -218,6 +222,7 @@ mod tests {
         let with = |field: &str| format!(r#"{{"db_id":"main","vector":[1],{field}}}"#);
         check(&with(r#""k":-1"#), Err((400, "k: invalid value: integer `-1`")));
         check(&with(r#""k":0"#), Err((422, "k: `0`")));
+        check(&with(r#""k":10000001"#), Err((422, "k: 10000001 is more than")));
         check(&with(r#""ef":0"#), Err((422, "ef: `0`")));
         check(
             &with(r#""filter":{"must":[{"key":"a"}]}"#),
