@@ -173,9 +173,7 @@ pub async fn query_batch(app: &Arc<App>, call: &mut Call) -> Result<Reply, ApiEr
         let requests = batch(&body, &|from, using, asked| lookups.look_up(from, using, asked))?;
         tally.lap(Stage::Parse);
         let responses = worker.search_batch(tally.admission().origin, &collection, &requests)?;
-        responses
-            .iter()
-            .for_each(|response| tally.searched(&response.stats));
+        tally.searched_each(responses.iter().map(|response| &response.stats));
         let results: Vec<_> = responses.iter().map(QueryResult::from).collect();
         envelope::answer(&results, tally)
     };

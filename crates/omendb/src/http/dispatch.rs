@@ -18,7 +18,7 @@ use crate::http::app::App;
 use crate::http::body::{BodyLimits, RequestBody, ResponseBody};
 use crate::http::call::{Call, PathParams};
 use crate::http::error::ApiError;
-use crate::http::exchange::Exchange;
+use crate::http::exchange::{Exchange, Traced};
 use crate::http::identity::{Identity, REQUEST_ID};
 use crate::http::reply::Reply;
 use crate::http::router::Routed;
@@ -84,6 +84,9 @@ async fn respond(
     if app.telemetry.slow_queries.is_on() {
         call.tally.keep_bodies();
     }
+    if record.span.is_some() {
+        call.tally.trace();
+    }
     let result = answer(&app, &mut call, &mut record).await;
     let reply = result.unwrap_or_else(|error| {
         if let Some(detail) = error.detail() {
@@ -120,12 +123,14 @@ async fn respond(
 }
 
 /// Records the request as answered; what is left to record once the answer is written.
-fn exchange(record: Record, mut call: Call) -> Option<Exchange> {
+fn exchange(mut record: Record, mut call: Call) -> Option<Exchange> {
     let (app, began, stats) = (Arc::clone(&record.app), record.first_byte, record.stats);
     let identity = record.identity;
+    let tally = call.tally;
+    // Its spans are known when the last byte is written, as its record is.
+    let span = if tally.is_used { record.span.take() } else { None };
     let ready = app.clock.now();
     let is_exemplar = record.finish(ready);
-    let tally = call.tally;
     tally.is_used.then(|| Exchange {
         record: QueryRecord {
             identity,
@@ -146,6 +151,13 @@ fn exchange(record: Record, mut call: Call) -> Option<Exchange> {
         body: tally.body,
         ready,
         written: None,
+        traced: span.zip(tally.timeline).map(|(span, timeline)| {
+            Box::new(Traced {
+                span: *span,
+                stats,
+                timeline,
+            })
+        }),
     })
 }
 
@@ -362,8 +374,9 @@ impl Record {
                 request_id: self.identity.request_id(),
                 collection: self.collection.as_deref(),
             };
-            let spans = spans::of_request(*span, &self.stats, names, self.app.clock.wall());
-            self.app.traces.record(spans);
+            let began = self.app.clock.wall().saturating_sub(self.stats.duration_nanos);
+            let root = spans::of_request(*span, &self.stats, names, began);
+            self.app.traces.record(vec![root]);
         }
         is_exemplar
     }

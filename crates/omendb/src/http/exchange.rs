@@ -9,7 +9,11 @@ use omendb_metrics::Timestamp;
 
 use crate::http::app::App;
 use crate::telemetry::query_record::QueryRecord;
+use crate::telemetry::requests::RequestStats;
 use crate::telemetry::stages::Stage;
+use crate::telemetry::timeline::Timeline;
+use crate::traces::RequestSpan;
+use crate::traces::spans::{self, RequestNames};
 
 /// A request whose answer is on its way. Recorded when dropped, so also when the connection ends before.
 #[derive(Debug)]
@@ -23,6 +27,16 @@ pub(crate) struct Exchange {
     pub(crate) ready: Timestamp,
     /// When its last byte was written.
     pub(crate) written: Option<Timestamp>,
+    /// What its spans are made of, if it is sampled.
+    pub(crate) traced: Option<Box<Traced>>,
+}
+
+/// What is known of a sampled request's spans before its answer is written.
+#[derive(Debug)]
+pub(crate) struct Traced {
+    pub(crate) span: RequestSpan,
+    pub(crate) stats: RequestStats,
+    pub(crate) timeline: Timeline,
 }
 
 impl Drop for Exchange {
@@ -34,6 +48,41 @@ impl Drop for Exchange {
         let other = record.whole_nanos.saturating_sub(record.stages.total());
         record.stages.add(Stage::Other, other);
         self.app.telemetry.record_query(&self.record, &self.body);
+        if let Some(traced) = self.traced.take() {
+            self.export(*traced, end);
+        }
+    }
+}
+
+impl Exchange {
+    /// Hands out the spans of the request, whose last byte was written at `end`.
+    fn export(&self, traced: Traced, end: Timestamp) {
+        let Traced {
+            span,
+            mut stats,
+            mut timeline,
+        } = traced;
+        let (app, record) = (&self.app, &self.record);
+        stats.duration_nanos = record.whole_nanos;
+        timeline.add(Stage::Send, self.ready, end.nanos_since(self.ready));
+        let stays = timeline.without_gaps(record.began, end);
+        let names = RequestNames {
+            request_id: record.identity.request_id(),
+            collection: record.db_id.as_deref(),
+        };
+        let began = app
+            .clock
+            .wall()
+            .saturating_sub(app.clock.now().nanos_since(record.began));
+        let root = spans::of_request(span, &stats, names, began);
+        let stages = stays.iter().map(|stay| {
+            let id = app.telemetry.request_ids.next_number();
+            let since = stay.began.nanos_since(record.began);
+            spans::of_stage(&root, id, stay, began.saturating_add(since))
+        });
+        let mut spans: Vec<_> = stages.collect();
+        spans.insert(0, root);
+        app.traces.record(spans);
     }
 }
 

@@ -15,6 +15,7 @@ pub mod requests;
 pub(crate) mod slow_queries;
 pub mod stages;
 pub(crate) mod tally;
+pub(crate) mod timeline;
 pub mod web;
 mod windows;
 

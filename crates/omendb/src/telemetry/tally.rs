@@ -10,6 +10,7 @@ use crate::telemetry::excerpt::LONGEST_BODY;
 use crate::telemetry::explanation::Explanation;
 use crate::telemetry::query_record::Work;
 use crate::telemetry::stages::{Stage, StageTimes};
+use crate::telemetry::timeline::Timeline;
 
 /// The stages and the work of one request while it is served.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub(crate) struct Tally {
     /// Up to when the time was given to stages.
     mark: Timestamp,
     pub(crate) stages: StageTimes,
+    /// When it was in which stage, if it is traced.
+    pub(crate) timeline: Option<Timeline>,
     pub(crate) work: Work,
     /// Of the search that `work` has plan and reason of.
     longest_ns: u64,
@@ -56,6 +59,7 @@ impl Tally {
             granted: began,
             mark: began,
             stages,
+            timeline: None,
             work: Work::default(),
             longest_ns: 0,
             explained: None,
@@ -66,6 +70,22 @@ impl Tally {
         }
     }
 
+    /// From now on it is kept when the request was in which stage.
+    pub(crate) fn trace(&mut self) {
+        let mut timeline = Timeline::default();
+        timeline.add(Stage::Receive, self.first_byte, self.stages.of(Stage::Receive));
+        self.timeline = Some(timeline);
+    }
+
+    /// `nanos` were spent in `stage`, from `began` on; returns their end.
+    fn spend(&mut self, stage: Stage, began: Timestamp, nanos: u64) -> Timestamp {
+        self.stages.add(stage, nanos);
+        if let Some(timeline) = &mut self.timeline {
+            timeline.add(stage, began, nanos);
+        }
+        Timestamp::from_nanos(began.as_nanos() + nanos)
+    }
+
     /// The time until now was spent in no stage with a name.
     pub(crate) fn skip(&mut self) {
         self.mark = self.clock.now();
@@ -74,7 +94,7 @@ impl Tally {
     /// The time since the last stage was spent in this one.
     pub(crate) fn lap(&mut self, stage: Stage) {
         let now = self.clock.now();
-        self.stages.add(stage, now.nanos_since(self.mark));
+        self.spend(stage, self.mark, now.nanos_since(self.mark));
         self.mark = now;
     }
 
@@ -100,10 +120,27 @@ impl Tally {
 
     /// A search came back.
     pub(crate) fn searched(&mut self, stats: &SearchStats) {
-        self.stages.add(Stage::Filter, stats.filter_ns);
-        self.stages.add(Stage::Search, stats.prepare_ns + stats.scan_ns);
-        self.stages.add(Stage::Rescore, stats.rescore_ns);
-        self.stages.add(Stage::Fetch, stats.gather_ns);
+        self.searched_each([stats].into_iter());
+    }
+
+    /// The searches of one call to the engine came back. It says how long their stages took, not when, so these are laid
+    /// end to end.
+    pub(crate) fn searched_each<'s>(&mut self, searches: impl Iterator<Item = &'s SearchStats>) {
+        let mut times = StageTimes::default();
+        for stats in searches {
+            times.add(Stage::Filter, stats.filter_ns);
+            times.add(Stage::Search, stats.prepare_ns + stats.scan_ns);
+            times.add(Stage::Rescore, stats.rescore_ns);
+            times.add(Stage::Fetch, stats.gather_ns);
+            self.worked(stats);
+        }
+        let stays = times.iter();
+        stays.fold(self.mark, |began, (stage, nanos)| self.spend(stage, began, nanos));
+        self.skip();
+    }
+
+    /// Adds what a search did.
+    fn worked(&mut self, stats: &SearchStats) {
         let work = &mut self.work;
         if work.searches == 0 || stats.total_ns() > self.longest_ns {
             (work.search.plan, work.search.reason) = (stats.plan, stats.reason);
@@ -114,7 +151,6 @@ impl Tally {
         if let Some(explained) = &mut self.explained {
             explained.push(*stats);
         }
-        self.skip();
     }
 
     /// What it takes is to be explained.
@@ -155,11 +191,11 @@ impl Tally {
         Some(Explanation::new(&self.work, stages, searches))
     }
 
-    /// A write is durable.
+    /// A write is durable; its stages are laid end to end as those of a search are.
     pub(crate) fn written(&mut self, stats: WriteStats) {
-        self.stages.add(Stage::Queue, stats.wait_ns);
-        self.stages.add(Stage::Apply, stats.apply_ns + stats.append_ns);
-        self.stages.add(Stage::Fsync, stats.fsync_ns);
+        let mut end = self.spend(Stage::Queue, self.mark, stats.wait_ns);
+        end = self.spend(Stage::Apply, end, stats.apply_ns + stats.append_ns);
+        self.spend(Stage::Fsync, end, stats.fsync_ns);
         self.work.write = Some(stats);
         self.skip();
     }

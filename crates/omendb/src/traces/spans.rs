@@ -7,6 +7,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use crate::telemetry::requests::RequestStats;
+use crate::telemetry::timeline::Stay;
 use crate::traces::RequestSpan;
 
 /// What a span is told beside the facts that metrics are made of.
@@ -18,13 +19,13 @@ pub(crate) struct RequestNames<'a> {
     pub(crate) collection: Option<&'a str>,
 }
 
-/// The spans of a request that ended at `end_nanos` since 1970.
+/// The span of a request that began `began_nanos` after 1970.
 pub(crate) fn of_request(
     span: RequestSpan,
     stats: &RequestStats,
     names: RequestNames<'_>,
-    end_nanos: u64,
-) -> Vec<Span> {
+    began_nanos: u64,
+) -> Span {
     let RequestStats {
         verb,
         endpoint,
@@ -48,7 +49,7 @@ pub(crate) fn of_request(
         text("omendb.request_id", request_id),
     ];
     attributes.extend(collection.map(|name| text("omendb.collection", redacted(name))));
-    vec![Span {
+    Span {
         trace_id: span.context.trace.0.to_be_bytes().to_vec(),
         span_id: span.context.span.0.to_be_bytes().to_vec(),
         parent_span_id: span
@@ -58,12 +59,27 @@ pub(crate) fn of_request(
         trace_state: span.state,
         name: format!("{} {route}", verb.as_str()),
         kind: SpanKind::Server.into(),
-        start_time_unix_nano: end_nanos.saturating_sub(duration_nanos),
-        end_time_unix_nano: end_nanos,
+        start_time_unix_nano: began_nanos,
+        end_time_unix_nano: began_nanos.saturating_add(duration_nanos),
         attributes,
         status: (status >= 500).then(failed),
         ..Span::default()
-    }]
+    }
+}
+
+/// The span called `id` of a request's stay in a stage that began `began_nanos` after 1970, a child of the request's own.
+pub(crate) fn of_stage(root: &Span, id: u64, stay: &Stay, began_nanos: u64) -> Span {
+    Span {
+        trace_id: root.trace_id.clone(),
+        span_id: id.max(1).to_be_bytes().to_vec(),
+        parent_span_id: root.span_id.clone(),
+        trace_state: root.trace_state.clone(),
+        name: stay.stage.as_str().to_owned(),
+        kind: SpanKind::Internal.into(),
+        start_time_unix_nano: began_nanos,
+        end_time_unix_nano: began_nanos.saturating_add(stay.nanos),
+        ..Span::default()
+    }
 }
 
 /// The server's own failure; what a client did wrong is no error of the span.
@@ -126,13 +142,10 @@ mod tests {
                 request_id: "r",
                 collection: None,
             };
-            let spans = of_request(span, &stats, names, 107);
-            assert_eq!(spans[0].status.as_ref().map(Status::code), expected, "{status}");
-            assert_eq!(
-                (spans[0].start_time_unix_nano, spans[0].end_time_unix_nano),
-                (100, 107)
-            );
-            assert!(spans[0].parent_span_id.is_empty());
+            let span = of_request(span, &stats, names, 100);
+            assert_eq!(span.status.as_ref().map(Status::code), expected, "{status}");
+            assert_eq!((span.start_time_unix_nano, span.end_time_unix_nano), (100, 107));
+            assert!(span.parent_span_id.is_empty());
         };
         check(200, None);
         check(404, None);

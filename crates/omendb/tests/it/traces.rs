@@ -1,10 +1,11 @@
 //! Sampled requests become spans at a collector, whatever it does no request waits for it, and what is lost is counted.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::{Client, Response};
 use crate::collector::{Collector, Manner, attribute};
@@ -72,13 +73,13 @@ fn a_request_of_a_sampled_trace_is_a_span_in_it() {
     };
     let before = wall();
     let answer = query(&mut client, "01");
-    let after = wall();
     assert_eq!(answer.status, 200, "{}", answer.text());
     let told = answer
         .header("traceparent")
         .expect("a sampled request is told its span");
 
     let spans = collector.wait_for(1);
+    let after = wall();
     let span = root(&spans);
     assert_eq!(told, format!("00-{TRACE}-{}-01", hex(&span.span_id)));
     assert_eq!(hex(&span.trace_id), TRACE);
@@ -132,6 +133,140 @@ fn callers_that_do_not_sample_are_left_alone_and_others_are_drawn() {
         .client()
         .send("GET", "/livez", &[("traceparent", &wanted)], b"");
     assert_eq!(answer.header("traceparent"), None);
+}
+
+/// A request to `c` that is sampled, and its spans: first its own, then those of its stages in order of their begin.
+fn spans_of(server: &Server, collector: &Collector, method: &str, path: &str, body: &Value) -> Vec<Span> {
+    let known = collector.spans().len();
+    let parent = format!("00-{TRACE}-{PARENT}-01");
+    let headers = [("traceparent", parent.as_str())];
+    let answer = server
+        .client()
+        .send(method, path, &headers, body.to_string().as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    // All spans of a request are in one message.
+    let mut spans = collector.wait_for(known + 1).split_off(known);
+    spans.sort_by_key(|span| (span.kind() != SpanKind::Server, span.start_time_unix_nano));
+    spans
+}
+
+/// Nanoseconds of each of a request's stages, checked to be children of its own span that follow on one another and fill it.
+fn stages(spans: &[Span]) -> BTreeMap<&str, u64> {
+    let (root, children) = spans.split_first().expect("a span of the request itself");
+    assert_eq!(root.kind(), SpanKind::Server);
+    let mut ids: Vec<_> = spans.iter().map(|span| &span.span_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), spans.len(), "no two have one id");
+    let mut nanos = BTreeMap::new();
+    let mut covered = root.start_time_unix_nano;
+    for child in children {
+        assert_eq!(child.trace_id, root.trace_id);
+        assert_eq!(child.parent_span_id, root.span_id);
+        assert_eq!(child.kind(), SpanKind::Internal);
+        assert_eq!(child.start_time_unix_nano, covered, "{}", child.name);
+        covered = child.end_time_unix_nano;
+        *nanos.entry(child.name.as_str()).or_default() += covered - child.start_time_unix_nano;
+    }
+    assert_eq!(covered, root.end_time_unix_nano);
+    nanos
+}
+
+#[test]
+fn the_stages_of_a_request_are_spans_that_fill_its_own() {
+    let collector = Collector::start(Manner::Willing);
+    let server = server(&collector, &["--traces-ratio", "0"]);
+    create_collection(&mut server.client(), "c", "Dot");
+    // The stages that there must be, in the order in which they begin; and some that there must not be.
+    let check = |method: &str, path: &str, body: Value, expected: &[&str], unexpected: &[&str]| {
+        let spans = spans_of(&server, &collector, method, path, &body);
+        let stages = stages(&spans);
+        let begun: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
+        let mut places = expected
+            .iter()
+            .map(|stage| begun.iter().position(|name| name == stage));
+        assert!(places.all(|place| place.is_some()), "{path}: {begun:?}");
+        let places = expected
+            .iter()
+            .map(|stage| begun.iter().position(|name| name == stage));
+        assert!(places.is_sorted(), "{path}: {begun:?}");
+        for stage in unexpected {
+            assert!(!stages.contains_key(stage), "{path}: {begun:?}");
+        }
+        assert_eq!(attribute(&spans[0], "omendb.collection").as_deref(), Some("c"));
+    };
+    let point = |id: u64| json!({"id": id, "vector": [1, 2, 3, id], "payload": {"n": id}});
+    let points = json!({"points": (0..100).map(point).collect::<Vec<_>>()});
+    check(
+        "PUT",
+        "/collections/c/points?wait=true",
+        points,
+        &["receive", "queue", "parse", "apply", "fsync", "serialise", "send"],
+        &["search", "fetch"],
+    );
+    let filter = json!({"must": [{"key": "n", "range": {"lt": 50}}]});
+    let query = json!({"query": [1, 2, 3, 4], "limit": 20, "filter": filter, "with_payload": true});
+    check(
+        "POST",
+        "/collections/c/points/query",
+        query.clone(),
+        &[
+            "receive",
+            "queue",
+            "parse",
+            "filter",
+            "search",
+            "fetch",
+            "serialise",
+            "send",
+        ],
+        &["fsync", "apply"],
+    );
+    // The collection is in the body.
+    check(
+        "POST",
+        "/query",
+        json!({"db_id": "c", "vector": [1, 2, 3, 4]}),
+        &["queue", "parse", "search", "serialise", "send"],
+        &["filter", "fsync"],
+    );
+    check(
+        "POST",
+        "/collections/c/points/query/batch",
+        json!({"searches": vec![query; 200]}),
+        &["queue", "parse", "filter", "search", "fetch", "serialise", "send"],
+        &["fsync"],
+    );
+}
+
+#[test]
+fn the_stages_in_a_trace_are_those_that_are_counted() {
+    let collector = Collector::start(Manner::Willing);
+    let server = server(&collector, &["--traces-ratio", "0"]);
+    let mut client = server.client();
+    create_collection(&mut client, "c", "Dot");
+    let before = server.scrape();
+    let body = json!({"query": [1, 2, 3, 4]});
+    let spans = spans_of(&server, &collector, "POST", "/collections/c/points/query", &body);
+    let moved = server.scrape().since(&before);
+    let same = |name: &str, series: &str, nanos: u64| {
+        let seconds = moved.get(series).copied().unwrap_or_default();
+        assert!(
+            (seconds - nanos as f64 / 1e9).abs() < 1e-9,
+            "{name}: {seconds} s, {nanos} ns"
+        );
+    };
+    let whole = spans[0].end_time_unix_nano - spans[0].start_time_unix_nano;
+    same("whole", "omendb_query_exchange_seconds_sum", whole);
+    let stages = stages(&spans);
+    assert_eq!(stages.values().sum::<u64>(), whole);
+    for (name, nanos) in stages {
+        same(
+            name,
+            &format!("omendb_query_stage_seconds_sum{{stage=\"{name}\"}}"),
+            nanos,
+        );
+    }
 }
 
 /// Sends `requests` sampled ones and checks that none of them waits for the collector.
