@@ -62,7 +62,7 @@ fn the_pod_is_locked_down_and_probed_on_routes_that_answer() {
     assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
     assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
     let server = Server::start();
-    for (probe, path) in [("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
+    for (probe, path) in [("livenessProbe", "/livez"), ("readinessProbe", "/health")] {
         assert_eq!(container[probe]["httpGet"]["path"], path);
         assert_eq!(server.client().get(path).status, 200);
     }
