@@ -59,6 +59,7 @@ pub(crate) struct I8Table {
     pub(crate) l2_squared: unsafe fn(&[i8], &[i8]) -> u32,
     pub(crate) dot_rows: unsafe fn(&[i8], &[i8], &mut [i32]),
     pub(crate) l2_squared_rows: unsafe fn(&[i8], &[i8], &mut [u32]),
+    pub(crate) dot_each: unsafe fn(&[i8], &[&[i8]], &mut [i32]),
 }
 
 static SCALAR: Kernels = Kernels {
@@ -227,6 +228,15 @@ impl Kernels {
             // SAFETY: a set is only handed out by `usable`, which asked the processor for its features.
             unsafe { (self.i8.dot_rows)(query, rows, out) }
         }
+    }
+
+    /// [`dot_i8`](Self::dot_i8) of `query` with each of some rows from anywhere.
+    pub fn dot_i8_each(&self, query: &[i8], rows: &[&[i8]], out: &mut [i32]) {
+        check_i8(query);
+        assert_eq!(rows.len(), out.len(), "rows and results of different number");
+        rows.iter().for_each(|row| check_pair(query, row));
+        // SAFETY: a set is only handed out by `usable`, which asked the processor for its features.
+        unsafe { (self.i8.dot_each)(query, rows, out) }
     }
 
     /// [`l2_squared_i8`](Self::l2_squared_i8) of `query` with each row.

@@ -6,7 +6,7 @@
 //! | elements | pair | one query against many rows |
 //! |---|---|---|
 //! | f32 | [`dot`](Kernels::dot), [`l2_squared`](Kernels::l2_squared), [`manhattan`](Kernels::manhattan), [`cosine`](Kernels::cosine), [`norm`](Kernels::norm) | [`dot_rows`](Kernels::dot_rows), [`l2_squared_rows`](Kernels::l2_squared_rows), [`manhattan_rows`](Kernels::manhattan_rows) |
-//! | i8 | [`dot_i8`](Kernels::dot_i8), [`l2_squared_i8`](Kernels::l2_squared_i8), [`cosine_i8`](Kernels::cosine_i8) | [`dot_i8_rows`](Kernels::dot_i8_rows), [`l2_squared_i8_rows`](Kernels::l2_squared_i8_rows) |
+//! | i8 | [`dot_i8`](Kernels::dot_i8), [`l2_squared_i8`](Kernels::l2_squared_i8), [`cosine_i8`](Kernels::cosine_i8) | [`dot_i8_rows`](Kernels::dot_i8_rows), [`l2_squared_i8_rows`](Kernels::l2_squared_i8_rows); of rows that lie apart, [`dot_i8_each`](Kernels::dot_i8_each) |
 //!
 //! There is no `cosine_rows`: a collection stores its cosine vectors at unit length ([`normalize`]), where the cosine
 //! is the dot product and a third of the work.

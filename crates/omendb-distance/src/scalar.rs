@@ -24,6 +24,11 @@ pub(crate) static I8: I8Table = I8Table {
     l2_squared: l2_squared_i8,
     dot_rows: |query, rows, out| each_row(query, rows, out, dot_i8),
     l2_squared_rows: |query, rows, out| each_row(query, rows, out, l2_squared_i8),
+    dot_each: |query, rows, out| {
+        for (row, out) in rows.iter().zip(out) {
+            *out = dot_i8(query, row);
+        }
+    },
 };
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {

@@ -34,7 +34,7 @@ pub(crate) use build::{Build, Progress};
 pub(crate) use file::{Saved, encode};
 pub(crate) use node::Near;
 pub(crate) use origin::Origin;
-pub(crate) use walk::{Aim, Seeker, Sight, Steps, View, Walk};
+pub(crate) use walk::{Aim, Place, Seeker, Sight, Steps, View, Walk};
 
 /// The graphs of a collection at one moment, by the names of the vectors.
 pub(crate) type Graphs = BTreeMap<String, Arc<Graph>>;

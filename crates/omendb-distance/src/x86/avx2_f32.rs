@@ -5,7 +5,7 @@
 use super::{Ahead, BLOCK, DOT, L2, MANHATTAN, split_block};
 use crate::kernels::F32Table;
 use std::arch::x86_64::{
-    __m128, __m256, _mm_add_ps, _mm_hadd_ps, _mm_storeu_ps, _mm256_add_ps, _mm256_andnot_ps,
+    __m128, __m256, _mm_add_ps, _mm_hadd_ps, _mm_setzero_ps, _mm_storeu_ps, _mm256_add_ps, _mm256_andnot_ps,
     _mm256_castps256_ps128, _mm256_cmpgt_epi32, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
     _mm256_maskload_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_setzero_ps,
     _mm256_sub_ps,
@@ -56,7 +56,10 @@ fn block<const TERM: u8, const ROWS: usize>(
 ) -> [f32; ROWS] {
     let (query_chunks, query_tail) = query.as_chunks::<LANES>();
     let full = query_chunks.len();
-    let chunks: [&[[f32; LANES]]; ROWS] = rows.map(|row| &row.as_chunks().0[..full]);
+    let mut chunks: [&[[f32; LANES]]; ROWS] = [&[]; ROWS];
+    for row in 0..ROWS {
+        chunks[row] = &rows[row].as_chunks().0[..full];
+    }
     let mut even = [_mm256_setzero_ps(); ROWS];
     let mut odd = [_mm256_setzero_ps(); ROWS];
     let mut at = 0;
@@ -83,12 +86,13 @@ fn block<const TERM: u8, const ROWS: usize>(
             odd[row] = add_term::<TERM>(odd[row], query, load_tail(rows[row].as_chunks::<LANES>().1));
         }
     }
-    let quarters = std::array::from_fn(|row| {
-        let sum = _mm256_add_ps(even[row % ROWS], odd[row % ROWS]);
-        fold_256(sum)
-    });
-    let sums = horizontal_sums(quarters);
-    std::array::from_fn(|row| sums[row])
+    let mut quarters = [_mm_setzero_ps(); BLOCK];
+    for row in 0..ROWS {
+        quarters[row] = fold_256(_mm256_add_ps(even[row], odd[row]));
+    }
+    let mut sums = [0.0; ROWS];
+    sums.copy_from_slice(&horizontal_sums(quarters)[..ROWS]);
+    sums
 }
 
 /// `sum` plus the term of each pair of lanes.

@@ -8,9 +8,9 @@
 use super::{Ahead, BLOCK, DOT, L2, split_block};
 use crate::kernels::I8Table;
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_add_epi32, _mm_hadd_epi32, _mm_loadu_si128, _mm_storeu_si128, _mm256_add_epi32,
-    _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_extracti128_si256, _mm256_madd_epi16,
-    _mm256_setzero_si256, _mm256_sub_epi16,
+    __m128i, __m256i, _mm_add_epi32, _mm_hadd_epi32, _mm_loadu_si128, _mm_setzero_si128, _mm_storeu_si128,
+    _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_extracti128_si256,
+    _mm256_madd_epi16, _mm256_setzero_si256, _mm256_sub_epi16,
 };
 
 /// Elements that fill a register once widened to i16.
@@ -21,6 +21,7 @@ pub(super) static TABLE: I8Table = I8Table {
     l2_squared,
     dot_rows,
     l2_squared_rows,
+    dot_each,
 };
 
 #[target_feature(enable = "avx2")]
@@ -50,6 +51,18 @@ fn dot_rows(query: &[i8], rows: &[i8], out: &mut [i32]) {
 }
 
 #[target_feature(enable = "avx2")]
+fn dot_each(query: &[i8], rows: &[&[i8]], out: &mut [i32]) {
+    let (blocks, rest) = rows.as_chunks::<BLOCK>();
+    let (block_sums, rest_sums) = out.split_at_mut(blocks.len() * BLOCK);
+    for (rows, sums) in blocks.iter().zip(block_sums.as_chunks_mut::<BLOCK>().0) {
+        *sums = block::<DOT, BLOCK>(query, *rows, Ahead::NOTHING);
+    }
+    for (row, sum) in rest.iter().zip(rest_sums) {
+        *sum = dot(query, row);
+    }
+}
+
+#[target_feature(enable = "avx2")]
 fn l2_squared_rows(query: &[i8], rows: &[i8], out: &mut [u32]) {
     let dimension = query.len();
     let (block_sums, rest_sums) = out.as_chunks_mut::<BLOCK>();
@@ -69,11 +82,14 @@ fn l2_squared_rows(query: &[i8], rows: &[i8], out: &mut [u32]) {
 fn block<const TERM: u8, const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS], ahead: Ahead) -> [i32; ROWS] {
     let (query_chunks, query_tail) = query.as_chunks::<LANES>();
     let full = query_chunks.len();
-    let chunks: [&[[i8; LANES]]; ROWS] = rows.map(|row| &row.as_chunks().0[..full]);
+    let mut chunks: [&[[i8; LANES]]; ROWS] = [&[]; ROWS];
+    for row in 0..ROWS {
+        chunks[row] = &rows[row].as_chunks().0[..full];
+    }
     let mut sums = [_mm256_setzero_si256(); ROWS];
     for at in 0..full {
         let query = load(&query_chunks[at]);
-        if ROWS > 1 {
+        if ROWS > 1 && ahead.is_something() {
             ahead.fetch(at * size_of::<[[i8; LANES]; BLOCK]>());
         }
         for row in 0..ROWS {
@@ -86,8 +102,13 @@ fn block<const TERM: u8, const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS], a
             sums[row] = add_term::<TERM>(sums[row], query, load(&padded(rows[row].as_chunks::<LANES>().1)));
         }
     }
-    let sums = horizontal_sums(std::array::from_fn(|row| fold_256(sums[row % ROWS])));
-    std::array::from_fn(|row| sums[row])
+    let mut halves = [_mm_setzero_si128(); BLOCK];
+    for row in 0..ROWS {
+        halves[row] = fold_256(sums[row]);
+    }
+    let mut sums = [0; ROWS];
+    sums.copy_from_slice(&horizontal_sums(halves)[..ROWS]);
+    sums
 }
 
 /// `sums` plus the terms of 16 pairs, two to a lane.

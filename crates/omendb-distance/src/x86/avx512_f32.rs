@@ -6,7 +6,7 @@ use super::avx2_f32::{fold_256, horizontal_sums};
 use super::{Ahead, BLOCK, DOT, L2, MANHATTAN, split_block};
 use crate::kernels::F32Table;
 use std::arch::x86_64::{
-    __m128, __m512, __mmask16, _mm256_add_ps, _mm256_castpd_ps, _mm512_abs_ps, _mm512_add_ps,
+    __m128, __m512, __mmask16, _mm_setzero_ps, _mm256_add_ps, _mm256_castpd_ps, _mm512_abs_ps, _mm512_add_ps,
     _mm512_castps_pd, _mm512_castps512_ps256, _mm512_extractf64x4_pd, _mm512_fmadd_ps, _mm512_loadu_ps,
     _mm512_maskz_loadu_ps, _mm512_setzero_ps, _mm512_sub_ps,
 };
@@ -56,7 +56,10 @@ fn block<const TERM: u8, const ROWS: usize>(
 ) -> [f32; ROWS] {
     let (query_chunks, query_tail) = query.as_chunks::<LANES>();
     let full = query_chunks.len();
-    let chunks: [&[[f32; LANES]]; ROWS] = rows.map(|row| &row.as_chunks().0[..full]);
+    let mut chunks: [&[[f32; LANES]]; ROWS] = [&[]; ROWS];
+    for row in 0..ROWS {
+        chunks[row] = &rows[row].as_chunks().0[..full];
+    }
     let mut even = [_mm512_setzero_ps(); ROWS];
     let mut odd = [_mm512_setzero_ps(); ROWS];
     let mut at = 0;
@@ -84,9 +87,13 @@ fn block<const TERM: u8, const ROWS: usize>(
             odd[row] = add_term::<TERM>(odd[row], query, load_tail(rows[row].as_chunks::<LANES>().1));
         }
     }
-    let quarters = std::array::from_fn(|row| fold(_mm512_add_ps(even[row % ROWS], odd[row % ROWS])));
-    let sums = horizontal_sums(quarters);
-    std::array::from_fn(|row| sums[row])
+    let mut quarters = [_mm_setzero_ps(); BLOCK];
+    for row in 0..ROWS {
+        quarters[row] = fold(_mm512_add_ps(even[row], odd[row]));
+    }
+    let mut sums = [0.0; ROWS];
+    sums.copy_from_slice(&horizontal_sums(quarters)[..ROWS]);
+    sums
 }
 
 /// `sum` plus the term of each pair of lanes.

@@ -13,10 +13,10 @@ use super::avx2_i8::{fold_256, horizontal_sums};
 use super::{Ahead, BLOCK, split_block};
 use crate::kernels::I8Table;
 use std::arch::x86_64::{
-    __m256i, __m512i, __mmask64, _mm256_add_epi32, _mm256_loadu_si256, _mm512_castsi512_si256,
+    __m128i, __m256i, __m512i, __mmask64, _mm256_add_epi32, _mm256_loadu_si256, _mm512_castsi512_si256,
     _mm512_cvtepi8_epi16, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_extracti64x4_epi64,
-    _mm512_loadu_si512, _mm512_maskz_loadu_epi8, _mm512_set1_epi8, _mm512_setzero_si512, _mm512_sub_epi16,
-    _mm512_sub_epi32, _mm512_xor_si512,
+    _mm512_loadu_si512, _mm512_maskz_loadu_epi8, _mm512_reduce_add_epi32, _mm512_set1_epi8,
+    _mm512_setzero_si512, _mm512_sub_epi16, _mm512_sub_epi32, _mm512_xor_si512,
 };
 
 /// Elements in a register.
@@ -30,6 +30,7 @@ pub(super) static TABLE: I8Table = I8Table {
     l2_squared,
     dot_rows,
     l2_squared_rows,
+    dot_each,
 };
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
@@ -59,6 +60,18 @@ fn dot_rows(query: &[i8], rows: &[i8], out: &mut [i32]) {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
+fn dot_each(query: &[i8], rows: &[&[i8]], out: &mut [i32]) {
+    let (blocks, rest) = rows.as_chunks::<BLOCK>();
+    let (block_sums, rest_sums) = out.split_at_mut(blocks.len() * BLOCK);
+    for (rows, sums) in blocks.iter().zip(block_sums.as_chunks_mut::<BLOCK>().0) {
+        *sums = dot_block(query, *rows, Ahead::NOTHING);
+    }
+    for (row, sum) in rest.iter().zip(rest_sums) {
+        *sum = dot(query, row);
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
 fn l2_squared_rows(query: &[i8], rows: &[i8], out: &mut [u32]) {
     let dimension = query.len();
     let (block_sums, rest_sums) = out.as_chunks_mut::<BLOCK>();
@@ -78,7 +91,10 @@ fn l2_squared_rows(query: &[i8], rows: &[i8], out: &mut [u32]) {
 fn dot_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS], ahead: Ahead) -> [i32; ROWS] {
     let (query_chunks, query_tail) = query.as_chunks::<LANES>();
     let full = query_chunks.len();
-    let chunks: [&[[i8; LANES]]; ROWS] = rows.map(|row| &row.as_chunks().0[..full]);
+    let mut chunks: [&[[i8; LANES]]; ROWS] = [&[]; ROWS];
+    for row in 0..ROWS {
+        chunks[row] = &rows[row].as_chunks().0[..full];
+    }
     let top_bits = _mm512_set1_epi8(i8::MIN);
     let mut sums = [_mm512_setzero_si512(); ROWS];
     let mut excess = _mm512_setzero_si512();
@@ -87,7 +103,7 @@ fn dot_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS], ahead: Ahead)
         // As an unsigned byte, a lone top bit is the 128 that was added to each element of the rows.
         excess = _mm512_dpbusd_epi32(excess, top_bits, query);
         for row in 0..ROWS {
-            if ROWS > 1 {
+            if ROWS > 1 && ahead.is_something() {
                 ahead.fetch((at * ROWS + row) * LANES);
             }
             let unsigned = _mm512_xor_si512(load(&chunks[row][at]), top_bits);
@@ -103,7 +119,9 @@ fn dot_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS], ahead: Ahead)
         }
     }
     // Lane by lane, so that one horizontal sum serves both.
-    let sums = sums.map(|sum| _mm512_sub_epi32(sum, excess));
+    for sum in &mut sums {
+        *sum = _mm512_sub_epi32(*sum, excess);
+    }
     horizontal_sums_512(sums)
 }
 
@@ -113,7 +131,10 @@ fn dot_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS], ahead: Ahead)
 fn l2_squared_block<const ROWS: usize>(query: &[i8], rows: [&[i8]; ROWS], ahead: Ahead) -> [u32; ROWS] {
     let (query_chunks, query_tail) = query.as_chunks::<WIDE_LANES>();
     let full = query_chunks.len();
-    let chunks: [&[[i8; WIDE_LANES]]; ROWS] = rows.map(|row| &row.as_chunks().0[..full]);
+    let mut chunks: [&[[i8; WIDE_LANES]]; ROWS] = [&[]; ROWS];
+    for row in 0..ROWS {
+        chunks[row] = &rows[row].as_chunks().0[..full];
+    }
     let mut sums = [_mm512_setzero_si512(); ROWS];
     for at in 0..full {
         let query = load_wide(&query_chunks[at]);
@@ -170,13 +191,30 @@ fn load_wide_tail(tail: &[i8]) -> __m512i {
 #[target_feature(enable = "avx512f,avx2")]
 #[inline]
 fn horizontal_sums_512<const ROWS: usize>(rows: [__m512i; ROWS]) -> [i32; ROWS] {
-    let sums = horizontal_sums(std::array::from_fn(|row| {
-        let lanes = rows[row % ROWS];
-        let (low, high) = (
-            _mm512_castsi512_si256(lanes),
-            _mm512_extracti64x4_epi64::<1>(lanes),
-        );
-        fold_256(_mm256_add_epi32(low, high))
-    }));
-    std::array::from_fn(|row| sums[row])
+    let mut sums = [0; ROWS];
+    if ROWS == BLOCK {
+        let quarters = [
+            fold_512(rows[0]),
+            fold_512(rows[1 % ROWS]),
+            fold_512(rows[2 % ROWS]),
+            fold_512(rows[3 % ROWS]),
+        ];
+        sums.copy_from_slice(&horizontal_sums(quarters)[..ROWS]);
+    } else {
+        for row in 0..ROWS {
+            sums[row] = _mm512_reduce_add_epi32(rows[row]);
+        }
+    }
+    sums
+}
+
+/// The upper three quarters added to the lowest.
+#[target_feature(enable = "avx512f,avx2")]
+#[inline]
+fn fold_512(lanes: __m512i) -> __m128i {
+    let (low, high) = (
+        _mm512_castsi512_si256(lanes),
+        _mm512_extracti64x4_epi64::<1>(lanes),
+    );
+    fold_256(_mm256_add_epi32(low, high))
 }

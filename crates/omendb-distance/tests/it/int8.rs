@@ -73,6 +73,10 @@ fn rows_equal_pairs() {
                 kernels.dot_i8_rows(&query, &rows, &mut dots);
                 let expected: Vec<i32> = pairs().map(|row| kernels.dot_i8(&query, row)).collect();
                 assert_eq!(dots, expected, "{isa} dot_i8_rows, {count} x {dimension}");
+                dots.fill(7);
+                let apart: Vec<&[i8]> = pairs().collect();
+                kernels.dot_i8_each(&query, &apart, &mut dots);
+                assert_eq!(dots, expected, "{isa} dot_i8_each, {count} x {dimension}");
                 let mut squares = vec![7; count];
                 kernels.l2_squared_i8_rows(&query, &rows, &mut squares);
                 let expected: Vec<u32> = pairs().map(|row| kernels.l2_squared_i8(&query, row)).collect();
@@ -83,6 +87,12 @@ fn rows_equal_pairs() {
             }
         }
     }
+}
+
+#[test]
+#[should_panic(expected = "different dimensions")]
+fn a_row_of_another_dimension_is_refused() {
+    Kernels::detected().dot_i8_each(&[1, 2], &[&[1, 2], &[1, 2, 3]], &mut [0, 0]);
 }
 
 #[test]

@@ -6,9 +6,12 @@
 
 use omendb_distance::{Distance, Kernels, prefetch};
 
-use crate::graph::{Block, Graph, Sight, View};
+use crate::graph::{Block, Graph, Place, Sight, View};
 use crate::search::Screen;
 use crate::state::Certificate;
+
+/// Nodes whose codes are compared in one call.
+const TOGETHER: usize = 32;
 
 /// A vector from which nodes are seen.
 #[derive(Debug)]
@@ -110,6 +113,42 @@ impl<'a> Origin<'a> {
         }
     }
 
+    /// How far each of some nodes is, in order.
+    #[inline]
+    fn each_distance(&self, places: &[Place<'_>], mut take: impl FnMut(f32)) {
+        let Form::Coded(from, certificate) = &self.form else {
+            return places
+                .iter()
+                .for_each(|&(block, position)| take(self.distance(block, position)));
+        };
+        let mut rows: [&[i8]; TOGETHER] = [&[]; TOGETHER];
+        let mut certificates = [(0.0, 0.0); TOGETHER];
+        let mut products = [0; TOGETHER];
+        for places in places.chunks(TOGETHER) {
+            for (at, &(block, position)) in places.iter().enumerate() {
+                if let Some(codes) = block.rows().codes() {
+                    let (
+                        row,
+                        Certificate {
+                            scale,
+                            norm,
+                            error: _,
+                        },
+                    ) = codes.row(position);
+                    rows[at] = row;
+                    certificates[at] = (scale, norm);
+                }
+            }
+            let count = places.len();
+            self.kernels
+                .dot_i8_each(from, &rows[..count], &mut products[..count]);
+            for (product, (scale, norm)) in products[..count].iter().zip(certificates) {
+                let product = *product as f32 * (certificate.scale * scale);
+                take(self.measure.of(product, certificate.norm, norm));
+            }
+        }
+    }
+
     fn plain(&self, from: &[f32], to: &[f32]) -> f32 {
         match self.measure {
             Measure::Product => -self.kernels.dot(from, to),
@@ -152,13 +191,13 @@ impl View for Origin<'_> {
         graph.entry().into_iter()
     }
 
-    #[inline]
-    fn sight(&mut self, block: &Block, position: usize) -> Sight {
-        let distance = self.distance(block, position);
-        Sight {
-            distance,
-            promise: distance,
-        }
+    fn sights(&mut self, places: &[Place<'_>], sights: &mut Vec<Sight>) {
+        self.each_distance(places, |distance| {
+            sights.push(Sight {
+                distance,
+                promise: distance,
+            });
+        });
     }
 
     #[inline]

@@ -57,10 +57,10 @@ pub(crate) trait View {
     /// The nodes to begin at.
     fn entries(&self, graph: &Graph) -> impl Iterator<Item = u32>;
 
-    /// How far a node is, and where it may lead.
-    fn sight(&mut self, block: &Block, position: usize) -> Sight;
+    /// How far each of some nodes is, and where it may lead.
+    fn sights(&mut self, places: &[Place<'_>], sights: &mut Vec<Sight>);
 
-    /// Asks the processor to fetch what [`sight`](Self::sight) will read.
+    /// Asks the processor to fetch what [`sights`](Self::sights) will read.
     fn expect(&self, block: &Block, position: usize);
 }
 
@@ -91,10 +91,25 @@ pub(crate) struct Walk {
     /// Keys of [`Near`], which heaps compare quicker.
     frontier: BinaryHeap<Reverse<u64>>,
     best: BinaryHeap<u64>,
+    sights: Vec<Sight>,
 }
 
+/// Where a node is.
+pub(crate) type Place<'g> = (&'g Block, usize);
+
 /// Nodes just reached, and where they are.
-type Fresh<'g> = Vec<(u32, (&'g Block, usize))>;
+#[derive(Default)]
+struct Fresh<'g> {
+    nodes: Vec<u32>,
+    places: Vec<Place<'g>>,
+}
+
+impl<'g> Fresh<'g> {
+    fn push(&mut self, node: u32, place: Place<'g>) {
+        self.nodes.push(node);
+        self.places.push(place);
+    }
+}
 
 impl Walk {
     /// Finds the nearest nodes that the seeker accepts, and goes through the others too. False if it was given up.
@@ -106,12 +121,12 @@ impl Walk {
         seeker: &mut impl Seeker,
     ) -> bool {
         self.reset(graph);
-        let mut fresh: Fresh<'_> = Vec::with_capacity(graph.tuning.degree);
+        let mut fresh = Fresh::default();
         for entry in view.entries(graph) {
             if let Some(place) = graph.locate(entry)
                 && self.see(entry)
             {
-                fresh.push((entry, place));
+                fresh.push(entry, place);
             }
         }
         loop {
@@ -140,7 +155,7 @@ impl Walk {
                         && self.see(link)
                     {
                         view.expect(place.0, place.1);
-                        fresh.push((link, place));
+                        fresh.push(link, place);
                     }
                 }
             }
@@ -173,9 +188,12 @@ impl Walk {
         (aim, steps): (Aim, &mut Steps),
         seeker: &mut impl Seeker,
     ) {
-        steps.distances += fresh.len() as u64;
-        for (node, (block, position)) in fresh.drain(..) {
-            let Sight { distance, promise } = view.sight(block, position);
+        steps.distances += fresh.nodes.len() as u64;
+        let mut sights = std::mem::take(&mut self.sights);
+        sights.clear();
+        view.sights(&fresh.places, &mut sights);
+        let seen = fresh.nodes.drain(..).zip(fresh.places.drain(..)).zip(&sights);
+        for ((node, (block, position)), &Sight { distance, promise }) in seen {
             let (near, lead) = (Near::new(distance, node), Near::new(promise, node));
             if !self.has_room(aim.ef, lead) {
                 continue;
@@ -195,6 +213,7 @@ impl Walk {
                     .and_then(|(block, position)| block.copy(position));
             }
         }
+        self.sights = sights;
     }
 
     /// Whether a node would be among the best.

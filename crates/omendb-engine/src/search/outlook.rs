@@ -2,7 +2,7 @@
 
 use omendb_distance::{Distance, Kernels};
 
-use crate::graph::{Aim, Block, Graph, Origin, Sight, Steps, View, Walk};
+use crate::graph::{Aim, Block, Graph, Origin, Place, Sight, Steps, View, Walk};
 use crate::search::objective::{Formula, Objective};
 use crate::search::screen::Screen;
 
@@ -63,16 +63,18 @@ impl View for Outlook<'_> {
         self.entries.iter().copied()
     }
 
-    fn sight(&mut self, block: &Block, position: usize) -> Sight {
-        self.comparisons.clear();
-        let comparisons = self
-            .origins
-            .iter()
-            .map(|origin| origin.comparison(block, position));
-        self.comparisons.extend(comparisons);
-        Sight {
-            distance: -self.formula.rank(&self.comparisons),
-            promise: -self.formula.promise(&self.comparisons),
+    fn sights(&mut self, places: &[Place<'_>], sights: &mut Vec<Sight>) {
+        for &(block, position) in places {
+            self.comparisons.clear();
+            let comparisons = self
+                .origins
+                .iter()
+                .map(|origin| origin.comparison(block, position));
+            self.comparisons.extend(comparisons);
+            sights.push(Sight {
+                distance: -self.formula.rank(&self.comparisons),
+                promise: -self.formula.promise(&self.comparisons),
+            });
         }
     }
 
