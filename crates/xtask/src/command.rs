@@ -50,6 +50,12 @@ impl Command {
         self.expect_success(status)
     }
 
+    /// [`run`](Self::run) with all that it says on stderr: for what is fetched on the way, while our stdout is somebody's input.
+    pub(crate) fn run_aside(mut self) -> Result<(), String> {
+        self.0.stdout(std::io::stderr());
+        self.run()
+    }
+
     /// Runs to its end and returns what it wrote to stdout; stderr goes to our terminal.
     pub(crate) fn output(mut self) -> Result<String, String> {
         let output = self

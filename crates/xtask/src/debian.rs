@@ -33,16 +33,16 @@ fn fetch(package: &str, directory: &Path) -> Result<(), String> {
     }
     std::fs::create_dir_all(directory)
         .map_err(|error| format!("creating {}: {error}", directory.display()))?;
-    println!("fetching Debian's package `{package}` into target/tools");
+    eprintln!("fetching Debian's package `{package}` into target/tools");
     let download = || {
         Command::new("apt-get")
             .args(&["download", "--quiet", package])
             .current_dir(directory)
-            .run()
+            .run_aside()
     };
     if download().is_err() {
         // A new machine has no package lists yet.
-        Command::new("apt-get").args(&["update", "--quiet"]).run()?;
+        Command::new("apt-get").args(&["update", "--quiet"]).run_aside()?;
         download()?;
     }
     let archive = std::fs::read_dir(directory)
@@ -53,7 +53,7 @@ fn fetch(package: &str, directory: &Path) -> Result<(), String> {
     Command::new("dpkg")
         .args(&["--extract".as_ref(), archive.as_os_str(), ".".as_ref()])
         .current_dir(directory)
-        .run()
+        .run_aside()
 }
 
 /// The first directory of `PATH` that holds all of `programs`.

@@ -23,7 +23,7 @@ pub(crate) fn environment(name: &str, packages: Packages) -> Result<PathBuf, Str
     if std::fs::read_to_string(&ready).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
-    println!("fetching {} into target/tools", wanted.replace('\n', ", "));
+    eprintln!("fetching {} into target/tools", wanted.replace('\n', ", "));
     Command::new("python3")
         .args(&[
             "-m".as_ref(),
@@ -31,7 +31,7 @@ pub(crate) fn environment(name: &str, packages: Packages) -> Result<PathBuf, Str
             "--clear".as_ref(),
             directory.as_os_str(),
         ])
-        .run()?;
+        .run_aside()?;
     install(&python, &[], whole)?;
     install(&python, &["--no-deps"], alone)?;
     std::fs::write(&ready, wanted).map_err(|error| format!("writing {}: {error}", ready.display()))?;
@@ -45,5 +45,5 @@ fn install(python: &PathBuf, options: &[&str], packages: &[&str]) -> Result<(), 
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
     Command::new(python)
         .args(&[&pip, options, packages].concat())
-        .run()
+        .run_aside()
 }
