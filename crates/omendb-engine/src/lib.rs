@@ -26,6 +26,7 @@
 //! ```
 
 pub mod config;
+mod counted;
 pub mod filter;
 pub mod limits;
 

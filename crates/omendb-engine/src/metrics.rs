@@ -11,6 +11,7 @@ use omendb_metrics::{
     HistogramCells, Label, Latency, LatencyWindow, Size, SparseHistogramCells, labels, metrics,
 };
 
+use crate::counted::Counted;
 use crate::quality::Defect;
 use crate::recall::SelfHit;
 use crate::{Component, ErrorKind, Plan, Selectivity};
@@ -189,6 +190,7 @@ pub(crate) struct CollectionSeries {
     /// Of the duration of queries, for all workers.
     pub(crate) exemplars: Arc<Exemplars>,
     pub(crate) window: LatencyWindow,
+    pub(crate) counted: Arc<Counted>,
 }
 
 impl Default for CollectionSeries {
@@ -198,6 +200,7 @@ impl Default for CollectionSeries {
             writes: Arc::default(),
             exemplars: Arc::default(),
             window: LatencyWindow::empty::<Latency>(),
+            counted: Arc::default(),
         }
     }
 }
@@ -269,17 +272,6 @@ metrics! {
         ///
         /// When recall is low or points are not found: more than a few mean that `m` is too small for these vectors.
         pub(crate) unreachable_nodes: GaugeValue = "omendb_engine_graph_unreachable_nodes",
-        /// Stored vectors that were searched for by themselves, one a second at most, by whether they were found; a
-        /// vector without a nearest one (`Dot`) is not.
-        ///
-        /// When recall is low: misses of more than one in a hundred mean that the graph has degraded; without them it is
-        /// the queries that are unlike the points.
-        pub(crate) self_hits: Family<SelfHit, CounterValue> = "omendb_engine_self_hits_total",
-        /// Dense vectors sent with a defect: refused as `not_finite` and `wrong_dimension`, stored as `zero_length`,
-        /// which by angle is as far from every query.
-        ///
-        /// When writes fail or points are never found: what makes the vectors has a fault.
-        pub(crate) defects: Family<Defect, CounterValue> = "omendb_engine_vector_defects_total",
         /// By which part vectors sent in the last 15 to 30 minutes are longer (shorter, below zero) than those before,
         /// since the start; of the vector that has changed most. Absent until there are both.
         ///
@@ -301,6 +293,23 @@ metrics! {
         ///
         /// Before trusting the ratio: when this is much lower, there are too few samples to judge by.
         pub(crate) accuracy_lower_bound: GaugeValue = "omendb_engine_search_accuracy_lower_bound_ratio",
+    }
+}
+
+metrics! {
+    /// What is counted of one collection outside of queries and commits.
+    pub(crate) struct CollectionCounts by "db_id" {
+        /// Stored vectors that were searched for by themselves, one a second at most, by whether they were found; a
+        /// vector without a nearest one (`Dot`) is not.
+        ///
+        /// When recall is low: misses of more than one in a hundred mean that the graph has degraded; without them it is
+        /// the queries that are unlike the points.
+        pub(crate) self_hits: Family<SelfHit, CounterValue> = "omendb_engine_self_hits_total",
+        /// Dense vectors sent with a defect: refused as `not_finite` and `wrong_dimension`, stored as `zero_length`,
+        /// which by angle is as far from every query.
+        ///
+        /// When writes fail or points are never found: what makes the vectors has a fault.
+        pub(crate) defects: Family<Defect, CounterValue> = "omendb_engine_vector_defects_total",
         /// Queries drawn for the recall probe.
         ///
         /// When recall is absent or its bound is wide: `skipped` growing alone means that the probe does not come to
@@ -322,9 +331,15 @@ metrics! {
         /// Before trusting the ratio of one kind: when this is much lower, there are too few samples to judge by.
         pub(crate) lower_bound: Family<(Plan, Selectivity), GaugeValue> =
             "omendb_engine_plan_accuracy_lower_bound_ratio",
+    }
+}
+
+metrics! {
+    /// The sampled queries of one collection by the way they were answered.
+    pub(crate) struct PlanCounts by "db_id" {
         /// Queries that the recall probe measured, by plan and share.
         ///
-        /// With the two above: how far they can be trusted. Its rate also tells how queries are answered.
+        /// Beside the recall by plan and its lower bound: how far they can be trusted. Its rate also tells how queries are answered.
         pub(crate) samples: Family<(Plan, Selectivity), CounterValue> =
             "omendb_engine_plan_accuracy_samples_total",
     }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use omendb_distance::Kernels;
 use omendb_metrics::{Timestamp, labels};
 
 use crate::config::UNNAMED;
+use crate::counted::Counted;
 use crate::state::Layout;
 use crate::{Operation, Vector, Vectors, WriteBatch};
 
@@ -29,7 +30,7 @@ labels! {
 /// Of the dense vectors sent to a collection.
 #[derive(Debug, Default)]
 pub(crate) struct Quality {
-    defects: [AtomicU64; Defect::ALL.len()],
+    counted: Arc<Counted>,
     /// By the names of the vectors.
     lengths: Mutex<BTreeMap<String, Lengths>>,
     period: AtomicU64,
@@ -51,6 +52,14 @@ struct Lot {
 }
 
 impl Quality {
+    /// Of a collection whose defects are counted in `counted`.
+    pub(crate) fn new(counted: Arc<Counted>) -> Self {
+        Self {
+            counted,
+            ..Self::default()
+        }
+    }
+
     /// Takes note of the vectors of a batch, before it is checked.
     pub(crate) fn look_at(&self, layout: &Layout, batch: &WriteBatch) {
         let mut lengths = self.lengths();
@@ -77,11 +86,7 @@ impl Quality {
     }
 
     pub(crate) fn note(&self, defect: Defect) {
-        self.defects[defect as usize].fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn noted(&self, defect: Defect) -> u64 {
-        self.defects[defect as usize].load(Relaxed)
+        self.counted.defect(defect);
     }
 
     /// Begins another period if its time has come.
@@ -214,17 +219,21 @@ mod tests {
 
     #[test]
     fn defects_are_told_apart() {
-        let check = |row: &[f32], expected: [u64; 3]| {
+        let check = |row: &[f32], expected: [f64; 3]| {
             let quality = Quality::default();
             send(&quality, row);
-            let noted: Vec<_> = Defect::ALL.iter().map(|&defect| quality.noted(defect)).collect();
-            assert_eq!(noted, expected, "{row:?}");
+            let defects = quality.counted.counts().defects;
+            let noted: Vec<_> = Defect::ALL
+                .iter()
+                .map(|&defect| defects.of(defect).get())
+                .collect();
+            assert_eq!(noted, expected.map(Some), "{row:?}");
         };
-        check(&[3.0, 4.0], [0, 0, 0]);
-        check(&[f32::MAX, f32::MAX], [0, 0, 0]);
-        check(&[f32::NAN, 0.0], [1, 0, 0]);
-        check(&[1.0, f32::INFINITY], [1, 0, 0]);
-        check(&[1.0], [0, 1, 0]);
-        check(&[0.0, -0.0], [0, 0, 1]);
+        check(&[3.0, 4.0], [0.0, 0.0, 0.0]);
+        check(&[f32::MAX, f32::MAX], [0.0, 0.0, 0.0]);
+        check(&[f32::NAN, 0.0], [1.0, 0.0, 0.0]);
+        check(&[1.0, f32::INFINITY], [1.0, 0.0, 0.0]);
+        check(&[1.0], [0.0, 1.0, 0.0]);
+        check(&[0.0, -0.0], [0.0, 0.0, 1.0]);
     }
 }

@@ -14,7 +14,7 @@ mod window;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use omendb_distance::Distance;
@@ -22,11 +22,12 @@ use omendb_metrics::{Origin, Timestamp};
 
 pub use class::{QueryClass, Selectivity};
 pub(crate) use probe::{Probe, Ticket};
-pub(crate) use self_hit::{SelfHit, SelfHits, look};
+pub(crate) use self_hit::{SelfHit, look};
 pub use window::{AccuracyReport, ClassAccuracy, WorstQuery};
 
 use window::RecallWindow;
 
+use crate::counted::Counted;
 use crate::filter::Filter;
 use crate::ledger::Charge;
 use crate::state::State;
@@ -37,8 +38,7 @@ use crate::{Plan, PointId};
 pub(crate) struct Accuracy {
     /// No draw before this time, in nanoseconds of the clock.
     next_draw: AtomicU64,
-    measured: AtomicU64,
-    skipped: AtomicU64,
+    counted: Arc<Counted>,
     window: Mutex<RecallWindow>,
     /// The recalls of the newest samples, oldest first, and the requests that they were for.
     latest: Mutex<VecDeque<(Origin, f64)>>,
@@ -76,9 +76,12 @@ pub(crate) struct Sample {
 }
 
 impl Accuracy {
-    /// Samples measured, and draws that came to nothing.
-    pub(crate) fn outcomes(&self) -> (u64, u64) {
-        (self.measured.load(Relaxed), self.skipped.load(Relaxed))
+    /// Of a collection whose samples are counted in `counted`.
+    pub(crate) fn new(counted: Arc<Counted>) -> Self {
+        Self {
+            counted,
+            ..Self::default()
+        }
     }
 
     /// The recall of the last 15 minutes.

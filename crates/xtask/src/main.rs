@@ -58,6 +58,12 @@ const TASKS: &[Task] = &[
         run: bench,
     },
     Task {
+        name: "soak",
+        arguments: "[MINUTES]",
+        help: "collections and connections come and go under four formats of scrapes, for 10 minutes",
+        run: soak,
+    },
+    Task {
         name: "gen",
         arguments: "[--check | boards [--check] | demo-data [DIR]]",
         help: "write what the code says into docs and deploy/datadog, or only compare; dashboards; the demo's data",
@@ -123,6 +129,19 @@ fn bench(arguments: &[String]) -> Result<(), String> {
     }
     command::cargo(&["run", "--release", "--quiet", "--package", "omendb-bench", "--"])
         .args(arguments)
+        .run()
+}
+
+/// The long form of a test that `cargo x test` runs for seconds.
+fn soak(arguments: &[String]) -> Result<(), String> {
+    let minutes = match arguments {
+        [] => "10",
+        [minutes] if minutes.parse().is_ok_and(|minutes: u64| minutes > 0) => minutes,
+        _ => return Err(format!("MINUTES is not a whole number: {}", arguments.join(" "))),
+    };
+    command::cargo(&["test", "--quiet", "--package", "omendb", "--test", "it", "--"])
+        .args(&["--ignored", "--exact", "chaos::soak", "--nocapture"])
+        .env("OMENDB_SOAK_MINUTES", minutes)
         .run()
 }
 

@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 use crate::metrics::{CollectionSeries, LogMetrics};
 use crate::payload_index::Indexes;
 use crate::quality::Quality;
-use crate::recall::{Accuracy, Probe, SelfHits};
+use crate::recall::{Accuracy, Probe};
 use crate::sparse_index::SparseIndexes;
 use crate::state::{Layout, State};
 use crate::{CollectionConfig, Error};
@@ -45,7 +45,6 @@ pub(crate) struct Shared {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) series: Arc<Series<CollectionSeries>>,
     pub(crate) accuracy: Arc<Accuracy>,
-    pub(crate) self_hits: SelfHits,
     pub(crate) quality: Quality,
     /// The newest configuration; as for the state.
     config: Mutex<Arc<CollectionConfig>>,
@@ -85,10 +84,9 @@ impl Shared {
             services: Arc::clone(services),
             layout,
             ledger,
+            accuracy: Arc::new(Accuracy::new(Arc::clone(&series.counted))),
+            quality: Quality::new(Arc::clone(&series.counted)),
             series,
-            accuracy: Arc::default(),
-            self_hits: SelfHits::default(),
-            quality: Quality::default(),
             config: Mutex::new(Arc::new(config)),
             published: Mutex::new(empty),
             indexes: Mutex::default(),

@@ -126,7 +126,7 @@ impl Engine {
                 Ok(recall::look(&mut searcher, &mut chance, subject))
             });
             if let Ok(Some(outcome)) = looked {
-                collection.shared().self_hits.count(outcome);
+                collection.shared().series.counted.self_hit(outcome);
             }
         });
     }

@@ -8,11 +8,10 @@ use omendb_storage::DiskTotals;
 use crate::collection::Shared;
 use crate::ledger::Component;
 use crate::metrics::{
-    BatchCells, CollectionFigures, CollectionSeries, EngineFigures, Kernel, LogMetrics, PlanFigures,
-    QueryBlock, QueryCells, QueryFigures, SampleOutcome, WriteCells,
+    BatchCells, CollectionCounts, CollectionFigures, CollectionSeries, EngineFigures, Kernel, LogMetrics,
+    PlanCounts, PlanFigures, QueryBlock, QueryCells, QueryFigures, WriteCells,
 };
-use crate::quality::Defect;
-use crate::recall::{AccuracyReport, ClassAccuracy, QueryClass, SelfHit};
+use crate::recall::{AccuracyReport, ClassAccuracy, QueryClass};
 use crate::{Engine, limits};
 
 /// Adds every family of an engine with the default number of series: for those who want the catalogue without an
@@ -30,7 +29,9 @@ fn describe(catalogue: &mut Catalogue, max_series: usize) -> Result<(), Declarat
     catalogue.open_group::<QueryCells>(collections)?;
     catalogue.open_group::<QueryFigures>(collections)?;
     catalogue.open_group::<CollectionFigures>(collections)?;
+    catalogue.open_group::<CollectionCounts>(collections)?;
     catalogue.open_group::<PlanFigures>(collections)?;
+    catalogue.open_group::<PlanCounts>(collections)?;
     catalogue.open_group::<WriteCells>(collections)?;
     catalogue.group::<BatchCells>()?;
     catalogue.group::<LogMetrics>()?;
@@ -69,12 +70,17 @@ fn collect_series(series: &CollectionSeries, now: Timestamp, out: &mut Writer<'_
         writes,
         exemplars,
         window,
+        counted,
     } = series;
     let mut total = queries.read();
     total.cells.duration.show(exemplars);
     out.memory((queries.live() + 1) * size_of::<QueryBlock>() + window.heap_bytes() + exemplars.heap_bytes());
     out.reading(&total.cells);
     out.blocks(writes);
+    out.reading(&counted.counts());
+    if let Some(counts) = counted.plan_counts() {
+        out.reading(&counts);
+    }
     let figures = window.figures(now, &total.cells.duration.distribution());
     let figure = |figure: fn(&WindowFigures) -> f64| GaugeValue::from(figures.as_ref().map(figure));
     let elements = total.elements.get();
@@ -110,18 +116,6 @@ fn figures_of(shared: &Shared, accuracy: &AccuracyReport) -> CollectionFigures {
         classes: _,
         worst: _,
     } = accuracy;
-    let (measured, skipped) = shared.accuracy.outcomes();
-    let mut samples = Family::default();
-    *samples.of_mut(SampleOutcome::Measured) = measured.into();
-    *samples.of_mut(SampleOutcome::Skipped) = skipped.into();
-    let mut self_hits = Family::default();
-    for &outcome in SelfHit::ALL {
-        *self_hits.of_mut(outcome) = shared.self_hits.counted(outcome).into();
-    }
-    let mut defects = Family::default();
-    for &defect in Defect::ALL {
-        *defects.of_mut(defect) = shared.quality.noted(defect).into();
-    }
     let slots = state.ids.len() + state.tombstones;
     CollectionFigures {
         memory: ledger.total().into(),
@@ -137,13 +131,10 @@ fn figures_of(shared: &Shared, accuracy: &AccuracyReport) -> CollectionFigures {
         tombstones: state.tombstones.into(),
         tombstone_ratio: (slots > 0).then(|| state.tombstones as f64 / slots as f64).into(),
         unreachable_nodes: shared.unreachable_nodes().into(),
-        self_hits,
-        defects,
         norm_drift: shared.quality.drift().into(),
         log_bytes: shared.log_bytes().into(),
         accuracy: (*mean).into(),
         accuracy_lower_bound: (*lower_bound).into(),
-        samples,
     }
 }
 
@@ -152,7 +143,6 @@ fn plan_figures(classes: &[ClassAccuracy]) -> PlanFigures {
     for class in classes {
         let ClassAccuracy {
             class: QueryClass { plan, selectivity },
-            samples_ever,
             samples: _,
             mean,
             lower_bound,
@@ -160,7 +150,6 @@ fn plan_figures(classes: &[ClassAccuracy]) -> PlanFigures {
         let labels = (plan, selectivity);
         *figures.accuracy.of_mut(labels) = mean.into();
         *figures.lower_bound.of_mut(labels) = lower_bound.into();
-        *figures.samples.of_mut(labels) = samples_ever.into();
     }
     figures
 }

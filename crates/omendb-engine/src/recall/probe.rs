@@ -195,7 +195,7 @@ impl Bucket {
             correct,
         }) = comparison
         else {
-            sample.accuracy.skipped.fetch_add(1, Relaxed);
+            sample.accuracy.counted.skipped();
             return;
         };
         let recall = correct as f64 / expected as f64;
@@ -216,8 +216,9 @@ impl Bucket {
             missed: expected - correct,
             origin: sample.origin,
         };
+        let class = query.class;
         sample.accuracy.window().record(self.clock.now(), query);
-        sample.accuracy.measured.fetch_add(1, Relaxed);
+        sample.accuracy.counted.measured(class);
     }
 }
 
@@ -226,7 +227,7 @@ impl Drop for Ticket {
         if self.is_used {
             return;
         }
-        self.accuracy.skipped.fetch_add(1, Relaxed);
+        self.accuracy.counted.skipped();
         self.bucket.in_hand.end();
         let now = self.bucket.clock.now().as_nanos();
         self.accuracy

@@ -1,7 +1,5 @@
 //! Stored vectors searched for by themselves: each has to be found, however unlike the stored ones the queries are.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use omendb_distance::{Distance, Kernels};
 use omendb_metrics::labels;
 
@@ -20,20 +18,6 @@ labels! {
         Found = "found",
         /// Something farther away was taken for the nearest.
         Missed = "missed",
-    }
-}
-
-/// How often stored vectors of a collection found themselves.
-#[derive(Debug, Default)]
-pub(crate) struct SelfHits([AtomicU64; SelfHit::ALL.len()]);
-
-impl SelfHits {
-    pub(crate) fn count(&self, outcome: SelfHit) {
-        self.0[outcome as usize].fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn counted(&self, outcome: SelfHit) -> u64 {
-        self.0[outcome as usize].load(Relaxed)
     }
 }
 

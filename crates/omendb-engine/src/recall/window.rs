@@ -1,6 +1,6 @@
 //! The recall of the last 15 minutes: mean and lower bound, of all queries and by class, and the worst queries.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use omendb_metrics::{Origin, Timestamp};
 
@@ -33,8 +33,6 @@ pub struct AccuracyReport {
 pub struct ClassAccuracy {
     /// Which they are.
     pub class: QueryClass,
-    /// Queries sampled since the collection was loaded or created.
-    pub samples_ever: u64,
     /// Queries sampled.
     pub samples: u64,
     /// As for [`AccuracyReport::mean`].
@@ -70,8 +68,8 @@ pub struct WorstQuery {
 pub(crate) struct RecallWindow {
     /// Oldest first.
     slots: VecDeque<Slot>,
-    /// Samples of each class, since the beginning.
-    ever: BTreeMap<QueryClass, u64>,
+    /// The classes there were samples of, since the beginning.
+    ever: BTreeSet<QueryClass>,
     /// Lowest recall first, with the slot they belong to.
     worst: Vec<(u64, WorstQuery)>,
 }
@@ -137,7 +135,7 @@ impl RecallWindow {
             let recalls = slot.classes.entry(query.class).or_default();
             recalls.add(Recalls::of(query.recall));
         }
-        *self.ever.entry(query.class).or_default() += 1;
+        self.ever.insert(query.class);
         if query.recall < 1.0 {
             let position = self
                 .worst
@@ -158,7 +156,7 @@ impl RecallWindow {
         let current = slot_of(now);
         let mut by_class: BTreeMap<QueryClass, Recalls> = self
             .ever
-            .keys()
+            .iter()
             .map(|&class| (class, Recalls::default()))
             .collect();
         let mut all = Recalls::default();
@@ -169,7 +167,6 @@ impl RecallWindow {
         }
         let class_accuracy = |(class, recalls): (QueryClass, Recalls)| ClassAccuracy {
             class,
-            samples_ever: self.ever.get(&class).copied().unwrap_or_default(),
             samples: recalls.samples,
             mean: recalls.mean(),
             lower_bound: recalls.lower_bound(),
@@ -277,7 +274,6 @@ mod tests {
         } = report(&window, 2);
         let whole = ClassAccuracy {
             class: GRAPH,
-            samples_ever: samples,
             samples,
             mean,
             lower_bound,
@@ -301,15 +297,15 @@ mod tests {
         record_of(&mut window, 10, (filtered, 0.9));
         let of = |minute: u64| {
             let report = report(&window, minute);
-            let class = |class: &ClassAccuracy| (class.class, class.samples_ever, class.samples, class.mean);
+            let class = |class: &ClassAccuracy| (class.class, class.samples, class.mean);
             (report.mean, report.classes.iter().map(class).collect::<Vec<_>>())
         };
         let (mean, classes) = of(10);
         assert!((mean.unwrap() - 0.7).abs() < 1e-9);
-        let two = (filtered, 2, 2, Some(0.8));
-        assert_eq!(classes, [(GRAPH, 1, 1, Some(0.5)), two]);
-        // What was counted stays; what has left the window has no mean.
-        assert_eq!(of(20), (Some(0.8), vec![(GRAPH, 1, 0, None), two]));
+        let two = (filtered, 2, Some(0.8));
+        assert_eq!(classes, [(GRAPH, 1, Some(0.5)), two]);
+        // The class stays; what has left the window has no mean.
+        assert_eq!(of(20), (Some(0.8), vec![(GRAPH, 0, None), two]));
     }
 
     #[test]

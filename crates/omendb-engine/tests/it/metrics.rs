@@ -297,6 +297,40 @@ fn collections_beyond_the_limit_share_a_series() {
     }
 }
 
+/// The shared series once added up what its present members had counted, so that it went back when one was deleted.
+#[test]
+fn a_shared_series_keeps_what_a_deleted_collection_has_counted() {
+    let mut options = options(&SimFs::new(1));
+    options.max_series = 1;
+    let engine = open_with(options).unwrap();
+    let scrape = Scrape::of(&engine);
+    for name in ["a", "b", "c"] {
+        let collection = engine
+            .create_collection(name, CollectionConfig::unnamed(2, Distance::Cosine))
+            .unwrap();
+        let zero_and_short = [point(1, &[0.0, 0.0]), point(2, &[1.0])];
+        for point in zero_and_short {
+            drop(collection.write(WriteBatch::upsert(vec![point])));
+        }
+    }
+    let defects = |kind| {
+        let labels = [("db_id", "_overflow"), ("kind", kind)];
+        scrape.value("omendb_engine_vector_defects_total", &labels)
+    };
+    let vectors = || scrape.value("omendb_engine_vectors", &[("db_id", "_overflow")]);
+    assert_eq!(
+        (defects("zero_length"), defects("wrong_dimension"), vectors()),
+        (2.0, 2.0, 2.0)
+    );
+    engine.delete_collection("b").unwrap();
+    assert_eq!(
+        (defects("zero_length"), defects("wrong_dimension"), vectors()),
+        (2.0, 2.0, 1.0)
+    );
+    engine.delete_collection("c").unwrap();
+    assert_eq!((defects("zero_length"), defects("wrong_dimension")), (2.0, 2.0));
+}
+
 #[test]
 fn the_page_and_the_catalogue_name_the_same_families() {
     let engine = open(&SimFs::new(1));

@@ -103,7 +103,6 @@ impl From<ClassAccuracy> for ClassRecall {
     fn from(accuracy: ClassAccuracy) -> Self {
         let ClassAccuracy {
             class: QueryClass { plan, selectivity },
-            samples_ever: _,
             samples,
             mean,
             lower_bound,

@@ -22,6 +22,7 @@ mod audit; // acts and refusals have a line that says who, from where, and what 
 mod bad_input; // every mistake gets its code and a message that names it, and changes nothing
 mod boards; // no panel of deploy/grafana is empty after traffic
 mod catalogue; // the catalogue and the page name the same families, and something moves each of them
+mod chaos; // counters never go back, and what is gone leaves nothing, while everything comes and goes
 mod collections; // the dialect: what is written is what is read, searched, counted and scrolled
 mod configuration; // what may change of a collection is kept, told again, and there after kill -9
 mod connections; // pools that fill up, heads that are refused, clients that hang up, and what is counted
