@@ -17,7 +17,8 @@ const ROW: usize = 8;
 /// A family of counters by closed labels, written by any thread.
 ///
 /// A family of a type that is not [`LabelSet::SPARSE`] starts at zero on the page; a sparse one shows what has
-/// happened. Storage comes in pages of eight series, 64 bytes a series, when the first of them moves.
+/// happened. Storage comes in pages of eight series, 64 bytes a series, when the first of them moves; places for pages
+/// come in chapters, so that a family of thousands of combinations of which few happen is small.
 ///
 /// ```
 /// # use omendb_metrics::{Counters, labels};
@@ -30,9 +31,15 @@ const ROW: usize = 8;
 /// assert_eq!((logins.get(Outcome::Success), logins.get(Outcome::Failure)), (0, 1));
 /// ```
 pub struct Counters<L> {
-    pages: Box<[OnceLock<Box<Page>>]>,
+    chapters: Box<[Chapter]>,
     labels: PhantomData<fn(L)>,
 }
+
+/// Pages of one chapter; a family with fewer has one chapter of as many as it needs.
+const CHAPTER: usize = 32;
+
+/// Places for pages, there when the first of them is.
+type Chapter = OnceLock<Box<[OnceLock<Box<Page>>]>>;
 
 /// One row per shard, so that two threads never write one cache line.
 type Page = [Row; SHARDS];
@@ -51,9 +58,9 @@ impl<L: LabelSet> fmt::Debug for Counters<L> {
 
 impl<L: LabelSet> Default for Counters<L> {
     fn default() -> Self {
-        let pages = L::cardinality().div_ceil(ROW);
+        let chapters = pages::<L>().div_ceil(CHAPTER);
         Self {
-            pages: (0..pages).map(|_| OnceLock::new()).collect(),
+            chapters: (0..chapters).map(|_| OnceLock::new()).collect(),
             labels: PhantomData,
         }
     }
@@ -79,7 +86,9 @@ impl<L: LabelSet> Counters<L> {
 
     #[inline]
     fn add_at(&self, index: usize, n: u64) {
-        let page = self.pages[index / ROW].get_or_init(Box::default);
+        let number = index / ROW;
+        let chapter = self.chapters[number / CHAPTER].get_or_init(empty_chapter::<L>);
+        let page = chapter[number % CHAPTER].get_or_init(Box::default);
         let (shard, alone) = shard::current();
         let cell = &page[shard].0[index % ROW];
         if alone {
@@ -91,10 +100,25 @@ impl<L: LabelSet> Counters<L> {
 
     fn sum(&self, index: usize) -> u64 {
         let cell = |row: &Row| row.0[index % ROW].load(Ordering::Relaxed);
-        self.pages[index / ROW]
-            .get()
+        self.page(index / ROW)
             .map_or(0, |page| page.iter().map(cell).fold(0, u64::wrapping_add))
     }
+
+    /// The page of this number, once one of its series has moved.
+    fn page(&self, number: usize) -> Option<&Page> {
+        let chapter = self.chapters[number / CHAPTER].get()?;
+        chapter[number % CHAPTER].get().map(|page| &**page)
+    }
+}
+
+/// Pages that a family by `L` may have.
+fn pages<L: LabelSet>() -> usize {
+    L::cardinality().div_ceil(ROW)
+}
+
+#[cold]
+fn empty_chapter<L: LabelSet>() -> Box<[OnceLock<Box<Page>>]> {
+    (0..pages::<L>().min(CHAPTER)).map(|_| OnceLock::new()).collect()
 }
 
 /// What the series of a page have counted.
@@ -125,8 +149,8 @@ impl<L: LabelSet> Metric for Counters<L> {
         if !L::SPARSE {
             out.reserve(L::cardinality());
         }
-        for page in &self.pages {
-            let counts = page.get().map_or([0; ROW], |page| sums(page));
+        for page in 0..pages::<L>() {
+            let counts = self.page(page).map_or([0; ROW], sums);
             // In this order: a zip takes from its first part even when its second has ended.
             for (count, labels) in counts.into_iter().zip(labels.by_ref()) {
                 if count > 0 || !L::SPARSE {
@@ -137,8 +161,12 @@ impl<L: LabelSet> Metric for Counters<L> {
     }
 
     fn heap_bytes(&self) -> usize {
-        let used = self.pages.iter().filter(|page| page.get().is_some()).count();
-        size_of_val(&*self.pages) + used * size_of::<Page>()
+        let chapters = self.chapters.iter().filter_map(OnceLock::get);
+        let used = chapters.map(|chapter| {
+            let pages = chapter.iter().filter(|page| page.get().is_some()).count();
+            size_of_val(&**chapter) + pages * size_of::<Page>()
+        });
+        size_of_val(&*self.chapters) + used.sum::<usize>()
     }
 }
 
@@ -199,7 +227,41 @@ mod tests {
         let counter = Counter::default();
         let idle = counter.heap_bytes();
         counter.increment();
-        assert_eq!(counter.heap_bytes() - idle, SHARDS * 64);
+        let page_and_its_place = SHARDS * 64 + size_of::<OnceLock<Box<Page>>>();
+        assert_eq!(counter.heap_bytes() - idle, page_and_its_place);
         assert!(idle < 32, "{idle}");
+    }
+
+    #[test]
+    fn a_large_family_of_which_little_happens_is_small() {
+        /// Ten thousand values.
+        #[derive(Clone, Copy)]
+        struct Many(usize);
+        impl crate::Label for Many {
+            const KEYS: &'static [&'static str] = &["many"];
+            const SPARSE: bool = true;
+
+            fn count() -> usize {
+                10_000
+            }
+
+            fn index(self) -> usize {
+                self.0
+            }
+
+            fn values(_: usize) -> impl IntoIterator<Item = &'static str> {
+                ["x"]
+            }
+        }
+        let counters = Counters::<Many>::default();
+        for value in [0, 7, 255, 256, 9_999] {
+            counters.add(Many(value), value as u64 + 1);
+        }
+        for value in [0, 7, 255, 256, 9_999] {
+            assert_eq!(counters.get(Many(value)), value as u64 + 1);
+        }
+        assert_eq!(counters.get(Many(8)), 0);
+        let pages = counters.heap_bytes() - 4 * SHARDS * 64;
+        assert!(pages < 3_000, "{pages} bytes beside the pages");
     }
 }

@@ -1,11 +1,14 @@
 //! Which families and which values of the open label a scrape asks for.
 
-/// A choice of families and of values of the open label; the default chooses everything.
+/// The open label that is chosen by.
+const CHOSEN: &str = "db_id";
+
+/// A choice of families and of collections; the default chooses everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Family names, or names of samples of a histogram; empty for all.
     pub names: Vec<String>,
-    /// Values of the open label; if there are any, series without that label are left out.
+    /// Values of the label `db_id`; if there are any, series without that label are left out.
     pub open_values: Vec<String>,
 }
 
@@ -41,8 +44,9 @@ impl Selection {
         self.names.is_empty() || self.names.iter().any(|wanted| is_sample_of(wanted))
     }
 
-    pub(crate) fn wants_value(&self, value: Option<&str>) -> bool {
-        let is_value = |wanted: &String| value.is_some_and(|value| value == wanted);
+    /// Whether series with this open label, or with none, are asked for.
+    pub(crate) fn wants_value(&self, label: Option<(&str, &str)>) -> bool {
+        let is_value = |wanted: &String| label.is_some_and(|label| label == (CHOSEN, wanted.as_str()));
         self.open_values.is_empty() || self.open_values.iter().any(is_value)
     }
 }

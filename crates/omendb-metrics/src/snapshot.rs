@@ -99,7 +99,7 @@ impl Snapshot {
 
     /// Takes groups by an open label: those of the series that `value` names.
     pub fn by(&mut self, value: &OpenValue) -> Writer<'_> {
-        let skip = !self.selection.wants_value(Some(value.text()));
+        let skip = !self.selection.wants_value(Some((value.key(), value.text())));
         let open = self.pieces.push(&[value.key()], [value.text()]);
         self.open_started.push((open, value.started()));
         Writer {

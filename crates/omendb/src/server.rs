@@ -109,6 +109,7 @@ impl Server {
             clock.clone(),
             Sources {
                 web,
+                token_uses: auth.token_uses(),
                 engine: Arc::clone(&engine),
                 pools: PoolOccupancy {
                     slots: Arc::clone(&slots),

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use omendb_metrics::Series;
+
 use crate::auth::credentials::{Credentials, TokenRecord, UserRecord};
 use crate::auth::permission::Grant;
 use crate::auth::secret::SecretHash;
+use crate::auth::token_uses::{TokenMetrics, TokenUses};
 use crate::timestamp::UnixTime;
 
 /// Tokens by hash and users by name. Replaced as a whole when a file changes.
@@ -24,6 +27,8 @@ struct Token {
     expires: Option<UnixTime>,
     is_revoked: bool,
     was_used: AtomicBool,
+    /// None if it is revoked.
+    uses: Option<Arc<Series<TokenMetrics>>>,
 }
 
 /// Someone who may log in.
@@ -83,6 +88,7 @@ impl Index {
             expires: None,
             is_revoked: false,
             was_used: AtomicBool::new(false),
+            uses: None,
         };
         self.tokens.entry(hash.prefix()).or_default().push(token);
     }
@@ -103,23 +109,37 @@ impl Index {
             None => TokenState::Unknown,
             Some(token) if token.is_revoked => TokenState::Revoked,
             Some(token) if token.expires.is_some_and(|expires| expires <= now) => TokenState::Expired,
-            Some(token) => TokenState::Valid {
-                name: Arc::clone(&token.name),
-                grant: Arc::clone(&token.grant),
-                // Read first: a store by every request would take the line from all other processors.
-                is_first_use: !token.was_used.load(Relaxed) && !token.was_used.swap(true, Relaxed),
-            },
+            Some(token) => {
+                if let Some(series) = &token.uses {
+                    series.uses.increment();
+                }
+                TokenState::Valid {
+                    name: Arc::clone(&token.name),
+                    grant: Arc::clone(&token.grant),
+                    // Read first: a store by every request would take the line from all other processors.
+                    is_first_use: !token.was_used.load(Relaxed) && !token.was_used.swap(true, Relaxed),
+                }
+            }
         }
     }
 
-    /// Marks the tokens as used that were used in `older`.
-    pub(crate) fn remember_uses(&mut self, older: &Self) {
+    /// Takes the place of `older`: tokens that were used there are marked as used, and their uses are counted on.
+    pub(crate) fn follow(&mut self, older: &Self, uses: &TokenUses) {
+        let known = older.tokens.values().flatten();
+        let known =
+            known.filter_map(|token| Some((Arc::clone(&token.name), Arc::clone(token.uses.as_ref()?))));
+        let in_force = self.tokens.values().flatten().filter(|token| !token.is_revoked);
+        let mut names: Vec<_> = in_force.map(|token| Arc::clone(&token.name)).collect();
+        // Which of too many get a series of their own does not depend on chance.
+        names.sort_unstable();
+        let series = uses.series(known.collect(), names.into_iter());
         for token in self.tokens.values_mut().flatten() {
             let candidates = older.tokens.get(&token.hash.prefix()).into_iter().flatten();
             let was_used = candidates
                 .filter(|other| other.hash.is_same(&token.hash))
                 .any(|other| other.was_used.load(Relaxed));
             *token.was_used.get_mut() = was_used;
+            token.uses = series.get(&token.name).filter(|_| !token.is_revoked).cloned();
         }
     }
 
@@ -137,6 +157,7 @@ impl Index {
             expires: record.expires,
             is_revoked: record.revoked.is_some(),
             was_used: AtomicBool::new(false),
+            uses: None,
         };
         self.tokens.entry(record.hash.prefix()).or_default().push(token);
         Ok(())
@@ -218,7 +239,7 @@ mod tests {
         let index = Index::new(&[&credentials]).unwrap();
         assert_eq!([is_first_use(&index), is_first_use(&index)], [true, false]);
         let mut newer = Index::new(&[&credentials]).unwrap();
-        newer.remember_uses(&index);
+        newer.follow(&index, &TokenUses::new(omendb_metrics::Clock::system()));
         assert!(!is_first_use(&newer));
     }
 }

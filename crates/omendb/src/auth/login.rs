@@ -12,7 +12,8 @@ use crate::auth::secret::{SecretHash, new_session};
 use crate::auth::throttle::Throttle;
 use crate::auth::{Auth, password};
 use crate::http::error::ApiError;
-use crate::telemetry::web::LoginOutcome;
+use crate::log::scope::Scope;
+use crate::telemetry::web::{LoginFailure, LoginOutcome};
 use crate::timestamp::UnixTime;
 
 /// How long a login waits for others to be verified.
@@ -74,27 +75,43 @@ impl Auth {
     /// many are being verified.
     pub async fn login(&self, user: &str, password: &str, address: IpAddr) -> Result<Session, ApiError> {
         let result = self.try_login(user, password, address).await;
-        let outcome = if result.is_ok() {
-            LoginOutcome::Success
-        } else {
-            LoginOutcome::Failure
+        let outcome = match &result {
+            Ok(_) => LoginOutcome::Success,
+            Err((reason, _)) => {
+                self.metrics.login_failures.increment(*reason);
+                LoginOutcome::Failure
+            }
         };
         self.metrics.logins.increment(outcome);
-        result
+        result.map_err(|(_, error)| error)
     }
 
-    async fn try_login(&self, user: &str, password: &str, address: IpAddr) -> Result<Session, ApiError> {
+    async fn try_login(
+        &self,
+        user: &str,
+        password: &str,
+        address: IpAddr,
+    ) -> Result<Session, (LoginFailure, ApiError)> {
         let now = self.clock.now();
-        let too_many = |wait| ApiError::too_many_requests("too many logins (auth.login_rate)", wait);
-        let wrong = || ApiError::unauthorized("wrong user or password");
+        let too_many = |wait| {
+            let error = ApiError::too_many_requests("too many logins (auth.login_rate)", wait);
+            (LoginFailure::TooMany, error)
+        };
+        let wrong = || {
+            let error = ApiError::unauthorized("wrong user or password");
+            (LoginFailure::Wrong, error)
+        };
+        let internal = |message| (LoginFailure::Internal, ApiError::internal(message));
         self.logins.by_address.take(address, now).map_err(too_many)?;
         if user.len() > MAX_NAME {
             // Nobody is called that, and the throttle remembers the names it is given.
             return Err(wrong());
         }
         self.logins.by_user.take(user.to_owned(), now).map_err(too_many)?;
-        let busy =
-            || ApiError::unavailable("too many logins at once (auth.login_concurrency)", QUEUE_TIMEOUT);
+        let busy = || {
+            let message = "too many logins at once (auth.login_concurrency)";
+            (LoginFailure::Busy, ApiError::unavailable(message, QUEUE_TIMEOUT))
+        };
         let slot = tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.logins.slots).acquire_owned());
         let slot = slot.await.map_err(|_| busy())?.map_err(|_| busy())?;
         let index = self.index();
@@ -102,17 +119,18 @@ impl Auth {
             index.user(user).map(|user| user.password.clone()),
             password.to_owned(),
         );
-        let verified = tokio::task::spawn_blocking(move || {
+        let verify = move || {
             // The slot is held until the work is done, also when the client has gone away meanwhile.
             let _slot = slot;
             password::verify(&tried, known_hash.as_deref())
-        });
+        };
+        let verified = tokio::task::spawn_blocking(Scope::carry(verify));
         let is_right = verified
             .await
-            .map_err(|error| ApiError::internal(format!("verifying: {error}")))?;
+            .map_err(|error| internal(format!("verifying: {error}")))?;
         let found = index.user(user).filter(|_| is_right);
         let found = found.ok_or_else(wrong)?;
-        let token = new_session().map_err(|error| ApiError::internal(format!("no randomness: {error}")))?;
+        let token = new_session().map_err(|error| internal(format!("no randomness: {error}")))?;
         let expires = UnixTime(self.now().0 + self.logins.session_ttl.as_secs());
         self.sessions
             .begin(SecretHash::of(&token), Arc::from(user), expires);

@@ -11,6 +11,7 @@ mod permission;
 mod secret;
 mod sessions;
 pub(crate) mod throttle;
+pub(crate) mod token_uses;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -25,6 +26,7 @@ pub use login::{LoginOptions, Logins};
 pub use permission::{Caller, Grant, Permission};
 pub use secret::{SecretHash, new_token};
 use sessions::{SessionState, Sessions};
+use token_uses::TokenUses;
 
 use crate::http::error::ApiError;
 use crate::routes::Access;
@@ -46,6 +48,7 @@ pub struct Auth {
     logins: Logins,
     clock: Clock,
     metrics: Arc<WebMetrics>,
+    token_uses: Arc<TokenUses>,
 }
 
 #[derive(Debug, Default)]
@@ -68,11 +71,13 @@ impl Auth {
         let fingerprint = files.fingerprint();
         let mut contents = files::Contents::default();
         files.read(&mut contents)?;
-        let index = contents.index().map_err(|reason| Unusable {
+        let token_uses = Arc::new(TokenUses::new(clock.clone()));
+        let mut index = contents.index().map_err(|reason| Unusable {
             key: "data_dir",
             path: files.directory.clone(),
             reason,
         })?;
+        index.follow(&Index::default(), &token_uses);
         Ok(Self {
             files,
             is_open: AtomicBool::new(index.is_empty()),
@@ -86,7 +91,13 @@ impl Auth {
             logins: Logins::new(logins),
             clock,
             metrics,
+            token_uses,
         })
+    }
+
+    /// How often each API token was used.
+    pub(crate) fn token_uses(&self) -> Arc<TokenUses> {
+        Arc::clone(&self.token_uses)
     }
 
     /// Whether no credential exists, so that everybody who reaches the server may do everything.
@@ -118,7 +129,7 @@ impl Auth {
             (Ok(()), Ok(_)) => None,
         };
         if let Ok(mut index) = index {
-            index.remember_uses(&self.index());
+            index.follow(&self.index(), &self.token_uses);
             if !index.is_empty() && self.is_open.swap(false, Ordering::AcqRel) {
                 tracing::info!("the first credential was created: every request now needs one");
             }

@@ -165,7 +165,7 @@ fn exchange(mut record: Record, mut call: Call) -> Option<Exchange> {
 async fn answer(app: &Arc<App>, call: &mut Call, record: &mut Record) -> Result<Reply, ApiError> {
     let routed = app.router.route(&call.method, call.uri.path())?;
     if let Routed::Found(index, _) | Routed::WrongMethod(index, _) = &routed {
-        record.stats.endpoint = EndpointLabel::of_route(*index);
+        record.is_for(EndpointLabel::of_route(*index));
     }
     if app.auth.is_open() {
         loopback::check(&call.uri, &call.headers)?;
@@ -301,7 +301,6 @@ const CLIENT_CLOSED: u16 = 499;
 
 impl Record {
     fn begin(app: &Arc<App>, method: &Method, peer: IpAddr) -> Self {
-        app.telemetry.web.requests_in_flight.add(1);
         let stats = RequestStats {
             verb: Verb::of(method),
             endpoint: EndpointLabel::UNMATCHED,
@@ -311,6 +310,7 @@ impl Record {
             response_bytes: 0,
             origin: None,
         };
+        app.telemetry.windows.in_flight(stats.endpoint()).add(1);
         let began = app.clock.now();
         Self {
             app: Arc::clone(app),
@@ -324,6 +324,14 @@ impl Record {
             audited: None,
             is_recorded: false,
         }
+    }
+
+    /// It was routed.
+    fn is_for(&mut self, endpoint: EndpointLabel) {
+        let windows = &self.app.telemetry.windows;
+        windows.in_flight(self.stats.endpoint()).sub(1);
+        self.stats.endpoint = endpoint;
+        windows.in_flight(self.stats.endpoint()).add(1);
     }
 
     /// Gives it its names, and a span if it is sampled.
@@ -362,7 +370,7 @@ impl Record {
     }
 
     fn record(&mut self, now: Timestamp) -> bool {
-        self.app.telemetry.web.requests_in_flight.sub(1);
+        self.app.telemetry.windows.in_flight(self.stats.endpoint()).sub(1);
         self.stats.duration_nanos = now.nanos_since(self.began);
         let is_exemplar = self.app.telemetry.record_request(&self.stats);
         if let Some(entry) = self.audited.take() {

@@ -2,6 +2,7 @@
 
 use omendb_metrics::{Catalogue, Clock, Collect, DeclarationError, Registry, Snapshot};
 
+use crate::auth::token_uses::TokenUses;
 use crate::health::HealthFigures;
 use crate::telemetry::allocator::AllocatorMetrics;
 use crate::telemetry::history::HistoryFigures;
@@ -26,6 +27,7 @@ impl Collect for Declarations {
     fn describe(&self, catalogue: &mut Catalogue) -> Result<(), DeclarationError> {
         omendb_engine::describe_metrics(catalogue)?;
         catalogue.group::<WebMetrics>()?;
+        TokenUses::describe(catalogue)?;
         catalogue.group::<RequestWindow>()?;
         catalogue.group::<HealthFigures>()?;
         catalogue.group::<PoolFigures>()?;

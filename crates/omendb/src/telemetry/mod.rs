@@ -30,6 +30,7 @@ use omendb_engine::Engine;
 use omendb_metrics::{Clock, DeclarationError, Registry};
 use tokio::sync::Semaphore;
 
+use crate::auth::token_uses::TokenUses;
 use crate::config::Config;
 use crate::health::Monitor;
 use crate::http::body_budget::BodyBudget;
@@ -53,7 +54,7 @@ pub struct Telemetry {
     pub registry: Registry,
     /// Key series of the last 24 hours.
     pub(crate) history: Arc<History>,
-    windows: Arc<RequestWindows>,
+    pub(crate) windows: Arc<RequestWindows>,
     clock: Clock,
     /// Requests for data that somebody may want to look at.
     pub(crate) slow_queries: SlowQueries,
@@ -66,6 +67,7 @@ pub struct Telemetry {
 /// Whatever is measured outside of here.
 pub(crate) struct Sources {
     pub(crate) web: Arc<WebMetrics>,
+    pub(crate) token_uses: Arc<TokenUses>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) pools: PoolOccupancy,
     pub(crate) bodies: Arc<BodyBudget>,
@@ -84,6 +86,7 @@ impl Telemetry {
     pub(crate) fn new(config: &Config, clock: Clock, sources: Sources) -> Result<Self, DeclarationError> {
         let Sources {
             web,
+            token_uses,
             engine,
             pools,
             bodies,
@@ -97,11 +100,12 @@ impl Telemetry {
             vec![
                 Arc::clone(&engine) as _,
                 Arc::clone(&web) as _,
+                token_uses,
                 Arc::clone(&windows) as _,
                 monitor,
                 Arc::new(pools),
                 Arc::new(AllocatorFigures),
-                Arc::new(ProcessFigures),
+                Arc::new(ProcessFigures::new(clock.clone())),
                 Arc::new(MemoryFigures { engine, bodies }),
                 Arc::clone(&history) as _,
             ],
@@ -135,11 +139,17 @@ impl Telemetry {
             origin,
         } = *stats;
         let endpoint = Endpoint(verb, endpoint);
-        self.web.requests.increment((endpoint, Status::of(status)));
+        let labels = (endpoint, Status::of(status));
+        self.web.requests.increment(labels);
+        // What has no body has no series of its bytes either.
+        if request_bytes > 0 {
+            self.web.request_bytes.add(labels, request_bytes);
+        }
+        if response_bytes > 0 {
+            self.web.response_bytes.add(labels, response_bytes);
+        }
         let latency = self.web.request_latency.of(endpoint);
         latency.record(duration_nanos);
-        self.web.request_bytes.add(request_bytes);
-        self.web.response_bytes.add(response_bytes);
         origin.is_some_and(|origin| {
             let (clock, now) = (&self.clock, self.clock.now());
             latency.exemplars().offer(clock, now, duration_nanos, &origin)

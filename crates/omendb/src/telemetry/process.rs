@@ -1,12 +1,50 @@
-//! Figures of the process under the names every Prometheus client uses, read from /proc when asked.
+//! Figures of the process, under the names every Prometheus client uses where there are such, read from /proc when asked.
 
 use std::fs;
 
-use omendb_metrics::{Catalogue, Collect, CounterValue, DeclarationError, GaugeValue, Snapshot, metrics};
+use omendb_metrics::{
+    Catalogue, Clock, Collect, CounterValue, DeclarationError, Family, GaugeValue, Label, Snapshot,
+    Timestamp, labels, metrics,
+};
 
 /// Clock ticks per second in /proc: USER_HZ, part of the kernel's interface and 100 on every architecture we run on
 /// (proc_pid_stat(5), time(7)).
 const TICKS_PER_SECOND: f64 = 100.0;
+
+labels! {
+    /// What a page fault took.
+    pub(crate) enum Fault("kind") {
+        /// The page was in memory.
+        Minor = "minor",
+        /// The page was read from disk.
+        Major = "major",
+    }
+}
+
+/// What this program was built from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Build;
+
+impl Label for Build {
+    const KEYS: &'static [&'static str] = &["version", "profile", "target"];
+
+    fn count() -> usize {
+        1
+    }
+
+    fn index(self) -> usize {
+        0
+    }
+
+    fn values(_: usize) -> impl IntoIterator<Item = &'static str> {
+        let profile = if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        };
+        [env!("CARGO_PKG_VERSION"), profile, std::env::consts::ARCH]
+    }
+}
 
 metrics! {
     /// The process at one moment.
@@ -43,12 +81,36 @@ metrics! {
         ///
         /// When it grows without end: something starts threads that never end.
         threads: GaugeValue = "process_threads",
+        /// Page faults: `major` ones waited for the disk.
+        ///
+        /// When queries are slow at times: major faults while memory is short are code or data that the system had to read
+        /// again.
+        faults: Family<Fault, CounterValue> = "omendb_page_faults_total",
+        /// Time since the server started.
+        ///
+        /// When figures jump to zero: whether it was restarted, and when.
+        uptime: GaugeValue = "omendb_uptime_seconds",
+        /// What this server was built from; always 1. A `debug` build is many times slower than a `release` build.
+        ///
+        /// During an upgrade: which servers have which version.
+        build: Family<Build, GaugeValue> = "omendb_build_info",
     }
 }
 
 /// Reads the figures at every scrape; what cannot be read (another system, a locked-down /proc) is absent.
 #[derive(Debug)]
-pub(crate) struct ProcessFigures;
+pub(crate) struct ProcessFigures {
+    clock: Clock,
+    started: Timestamp,
+}
+
+impl ProcessFigures {
+    /// Of a server that starts now.
+    pub(crate) fn new(clock: Clock) -> Self {
+        let started = clock.now();
+        Self { clock, started }
+    }
+}
 
 impl Collect for ProcessFigures {
     fn describe(&self, catalogue: &mut Catalogue) -> Result<(), DeclarationError> {
@@ -59,7 +121,7 @@ impl Collect for ProcessFigures {
         let stat = read("/proc/self/stat");
         let status = read("/proc/self/status");
         let limits = read("/proc/self/limits");
-        let figures = ProcessMetrics {
+        let mut figures = ProcessMetrics {
             cpu_seconds: cpu_seconds(&stat).into(),
             open_fds: open_fds().into(),
             max_fds: limit(&limits, "Max open files").into(),
@@ -69,7 +131,12 @@ impl Collect for ProcessFigures {
             resident_memory: status_bytes(&status, "VmRSS:").into(),
             start_time: start_time(&stat, &read("/proc/stat")).into(),
             threads: status_number(&status, "Threads:").into(),
+            uptime: self.clock.now().since(self.started).as_secs_f64().into(),
+            ..ProcessMetrics::default()
         };
+        *figures.faults.of_mut(Fault::Minor) = stat_field(&stat, 10).into();
+        *figures.faults.of_mut(Fault::Major) = stat_field(&stat, 12).into();
+        *figures.build.of_mut(Build) = 1_u64.into();
         out.plain().reading(&figures);
     }
 }

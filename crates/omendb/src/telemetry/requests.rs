@@ -26,6 +26,13 @@ pub struct RequestStats {
     pub origin: Option<Origin>,
 }
 
+impl RequestStats {
+    /// Method and route, as they are counted under.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint(self.verb, self.endpoint)
+    }
+}
+
 labels! {
     /// A request's method.
     pub enum Verb("method") {

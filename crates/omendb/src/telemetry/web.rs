@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use omendb_metrics::{Counter, Counters, Family, Gauge, Histogram, Label, labels, metrics};
+use omendb_metrics::{Counter, Counters, Family, Histogram, Label, labels, metrics};
 
 use crate::auth::Permission;
 use crate::telemetry::requests::{Endpoint, Status};
@@ -35,6 +35,20 @@ labels! {
 labels! {
     /// How a login ended.
     pub enum LoginOutcome("status") { Success = "success", Failure = "failure" }
+}
+
+labels! {
+    /// Why a login failed.
+    pub enum LoginFailure("reason") {
+        /// No such user, or not their password; which of the two is not told.
+        Wrong = "wrong_credentials",
+        /// Too many were tried for this user or from this address.
+        TooMany = "rate_limited",
+        /// Too many passwords are being verified.
+        Busy = "busy",
+        /// A fault of ours.
+        Internal = "internal",
+    }
 }
 
 labels! {
@@ -115,16 +129,12 @@ metrics! {
         pub query_exchange: Histogram = "omendb_query_exchange_seconds",
         /// Bytes of request bodies read.
         ///
-        /// When the network is busy: large bodies, or many.
-        pub request_bytes: Counter = "omendb_http_request_bytes_total",
+        /// When the network is busy: which route's bodies are large, or many; and what refused requests have cost.
+        pub request_bytes: Counters<(Endpoint, Status)> = "omendb_http_request_bytes_total",
         /// Bytes of response bodies.
         ///
         /// When answers are slow to arrive: payloads and vectors asked for and perhaps not needed.
-        pub response_bytes: Counter = "omendb_http_response_bytes_total",
-        /// HTTP requests being served.
-        ///
-        /// While a server seems to hang: requests that pile up wait for something, an idle server has none.
-        pub requests_in_flight: Gauge = "omendb_http_requests_in_flight",
+        pub response_bytes: Counters<(Endpoint, Status)> = "omendb_http_response_bytes_total",
         /// Time between asking a pool for a slot and getting it.
         ///
         /// When latency grows and work does not: growing waits with a queue mean that the pool is too small.
@@ -146,6 +156,11 @@ metrics! {
         ///
         /// When logins fail, or somebody guesses passwords.
         pub logins: Counters<LoginOutcome> = "omendb_auth_requests_total",
+        /// Logins that failed, by what was in the way.
+        ///
+        /// When logins fail: `wrong_credentials` in numbers is guessing, `rate_limited` its defence (auth.login_rate), `busy`
+        /// more logins at once than passwords may be verified (auth.login_concurrency).
+        pub login_failures: Counters<LoginFailure> = "omendb_auth_login_failures_total",
         /// Credentials looked at, by what they were found to be.
         ///
         /// When clients report 401: `expired` and `revoked` name the reason, `invalid` in numbers is guessing or a

@@ -1,9 +1,9 @@
-//! The mean duration of each route's requests over the last minute.
+//! The mean duration of each route's requests over the last minute, and how many of them are being served.
 
 use std::sync::{Arc, OnceLock};
 
 use omendb_metrics::{
-    Catalogue, Clock, Collect, DeclarationError, Distribution, Family, GaugeValue, Instrument as _,
+    Catalogue, Clock, Collect, DeclarationError, Distribution, Family, Gauge, GaugeValue, Instrument as _,
     Label as _, Latency, MeanWindow, Snapshot, metrics,
 };
 
@@ -11,13 +11,18 @@ use crate::telemetry::requests::Endpoint;
 use crate::telemetry::web::WebMetrics;
 
 metrics! {
-    /// Figures of the last minute.
+    /// Figures of now and of the last minute.
     pub(crate) struct RequestWindow {
         /// Mean duration of the requests of the last 60 s, the present five included; absent without requests.
         ///
         /// At a glance, without a query language; for anything else ask the histogram
         /// omendb_http_request_latency_seconds.
         mean: Family<Endpoint, GaugeValue> = "omendb_http_request_duration_seconds",
+        /// HTTP requests being served.
+        ///
+        /// While a server seems to hang: requests that pile up wait for something, and the route says for what; an idle
+        /// server has none.
+        in_flight: Family<Endpoint, GaugeValue> = "omendb_http_requests_in_flight",
     }
 }
 
@@ -27,6 +32,7 @@ pub(crate) struct RequestWindows {
     clock: Clock,
     web: Arc<WebMetrics>,
     windows: Box<[OnceLock<Box<MeanWindow>>]>,
+    in_flight: Box<[Gauge]>,
 }
 
 impl RequestWindows {
@@ -36,7 +42,13 @@ impl RequestWindows {
             clock,
             web,
             windows: (0..Endpoint::count()).map(|_| OnceLock::new()).collect(),
+            in_flight: (0..Endpoint::count()).map(|_| Gauge::default()).collect(),
         }
+    }
+
+    /// The requests of this method and endpoint that are being served.
+    pub(crate) fn in_flight(&self, endpoint: Endpoint) -> &Gauge {
+        &self.in_flight[endpoint.index()]
     }
 
     /// Turns the windows; called every second.
@@ -76,11 +88,19 @@ impl Collect for RequestWindows {
         let mut figures = RequestWindow::default();
         for (endpoint, distribution) in self.used() {
             *figures.mean.of_mut(endpoint) = self.window(endpoint).mean(now, &distribution).into();
+            *figures.in_flight.of_mut(endpoint) = 0_u64.into();
+        }
+        for (endpoint, gauge) in Endpoint::all().zip(&self.in_flight) {
+            let count = gauge.get();
+            if count != 0 {
+                *figures.in_flight.of_mut(endpoint) = (count as f64).into();
+            }
         }
         let mut writer = out.plain();
         writer.reading(&figures);
         let windows = self.windows.iter().filter_map(OnceLock::get);
-        writer.memory(size_of_val(&*self.windows) + windows.map(|window| window.heap_bytes()).sum::<usize>());
+        let places = size_of_val(&*self.windows) + size_of_val(&*self.in_flight);
+        writer.memory(places + windows.map(|window| window.heap_bytes()).sum::<usize>());
     }
 }
 

@@ -149,9 +149,11 @@ fn a_client_that_hangs_up_is_counted_too() {
     let mut stream = client::connect(server.address()).unwrap();
     let head = "PUT /collections/c/points HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{";
     stream.write_all(head.as_bytes()).unwrap();
-    Page::until(&mut scraper, "omendb_http_requests_in_flight", 2.0);
+    let in_flight =
+        r#"omendb_http_requests_in_flight{method="PUT",endpoint="/collections/:collection/points"}"#;
+    Page::until(&mut scraper, in_flight, 1.0);
     drop(stream);
-    Page::until(&mut scraper, "omendb_http_requests_in_flight", 1.0);
+    Page::until(&mut scraper, in_flight, 0.0);
     let page = Page::scrape(&mut scraper);
     let endpoint = "/collections/:collection/points";
     let failed = [400, 499].map(|status| counted(&page, "PUT", endpoint, status));

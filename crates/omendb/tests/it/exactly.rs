@@ -8,6 +8,7 @@ use crate::page::{Page, sorted};
 /// Families whose movement an operation determines alone. Of histograms, the count and, where it is no time, the sum.
 const DETERMINED: &[&str] = &[
     "omendb_auth_authorization_failures_total",
+    "omendb_auth_login_failures_total",
     "omendb_auth_requests_total",
     "omendb_auth_token_validations_total",
     "omendb_connection_pool_rejected_total",

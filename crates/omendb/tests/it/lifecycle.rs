@@ -144,7 +144,7 @@ fn sigterm_finishes_what_is_in_flight_and_loses_nothing() {
     slow.write_all(head.as_bytes()).unwrap();
     slow.write_all(&body.as_bytes()[..10]).unwrap();
     // The request is under way once the server counts it (this scrape is the other one in flight).
-    while server.scrape().value("omendb_http_requests_in_flight") < 2.0 {
+    while server.scrape().total("omendb_http_requests_in_flight") < 2.0 {
         std::thread::sleep(Duration::from_millis(5));
     }
     server.signal_term();
@@ -173,7 +173,7 @@ fn a_drain_that_takes_too_long_ends_anyway() {
     let mut server = Server::start_in(&directory, &["--drain-timeout", "300ms"]);
     let mut stuck = client::connect(server.address()).unwrap();
     stuck.write_all(b"PUT /collections/c HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{").unwrap();
-    while server.scrape().value("omendb_http_requests_in_flight") < 2.0 {
+    while server.scrape().total("omendb_http_requests_in_flight") < 2.0 {
         std::thread::sleep(Duration::from_millis(5));
     }
     let begin = Instant::now();

@@ -21,6 +21,7 @@ mod aliases; // other names of collections: every route takes one, credentials a
 mod audit; // acts and refusals have a line that says who, from where, and what came of it
 mod bad_input; // every mistake gets its code and a message that names it, and changes nothing
 mod boards; // no panel of deploy/grafana is empty after traffic
+mod cardinality; // open labels have a bound, a filter, and no series for what is gone
 mod catalogue; // the catalogue and the page name the same families, and something moves each of them
 mod chaos; // counters never go back, and what is gone leaves nothing, while everything comes and goes
 mod collections; // the dialect: what is written is what is read, searched, counted and scrolled

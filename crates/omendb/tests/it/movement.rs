@@ -294,8 +294,145 @@ fn credentials_move_the_figures_about_them() {
         assert_eq!(server.client().post("/auth/login", &body).status, 401);
     };
     let failure = (r#"omendb_auth_requests_total{status="failure"}"#, 1.0);
+    let wrong = (
+        r#"omendb_auth_login_failures_total{reason="wrong_credentials"}"#,
+        1.0,
+    );
     let request = ["POST", "/auth/login", "401"];
-    check(&mut scraper, request, login, &[&[failure, valid(1.0)]]);
+    check(&mut scraper, request, login, &[&[failure, wrong, valid(1.0)]]);
+}
+
+#[test]
+fn logins_that_are_too_many_say_so() {
+    let directory = Directory::new();
+    let admin = directory.token("admin", &["--permission", "admin"]);
+    let server = Server::start_in(&directory, &["--auth-login-rate", "2"]);
+    let mut client = server.client();
+    let mut login = || {
+        let body = json!({"user": "nobody", "password": "x"});
+        client.post("/auth/login", &body).status
+    };
+    assert_eq!([login(), login(), login()], [401, 401, 429]);
+    let page = Page::scrape(&mut server.client_with(&admin));
+    let failures = |reason: &str| {
+        page.value(&format!(
+            "omendb_auth_login_failures_total{{reason=\"{reason}\"}}"
+        ))
+    };
+    let reasons = ["wrong_credentials", "rate_limited", "busy", "internal"];
+    assert_eq!(reasons.map(failures), [2.0, 1.0, 0.0, 0.0]);
+    assert_eq!(page.value(r#"omendb_auth_requests_total{status="failure"}"#), 3.0);
+}
+
+#[test]
+fn the_uses_of_a_token_are_counted_by_its_name_while_it_is_in_force() {
+    let directory = Directory::new();
+    let admin = directory.token("admin", &["--permission", "admin"]);
+    let reader = directory.token("reader", &["--permission", "data:read"]);
+    let mail = directory.token("ada@example.com", &["--permission", "data:read"]);
+    let server = Server::start_in(&directory, &[]);
+    let mut scraper = server.client_with(&admin);
+    let use_token = |token: &str| server.client_with(token).get("/collections").status;
+    let uses =
+        |page: &Page, token: &str| page.get(&format!("omendb_auth_token_uses_total{{token=\"{token}\"}}"));
+    assert_eq!([&reader, &reader, &mail].map(|token| use_token(token)), [200; 3]);
+    let page = Page::scrape(&mut scraper);
+    assert_eq!(uses(&page, "reader"), Some(2.0));
+    assert_eq!(uses(&page, "admin"), Some(1.0), "this scrape");
+    // What a name looks like decides, not what it is.
+    assert_eq!(
+        (uses(&page, "ada@example.com"), uses(&page, "_redacted")),
+        (None, Some(1.0))
+    );
+
+    // Files that are read again change nothing about those that are still in force.
+    drop(scraper.delete("/auth/tokens/ada@example.com"));
+    assert_eq!(use_token(&mail), 401);
+    assert_eq!(use_token(&reader), 200);
+    let page = Page::scrape(&mut scraper);
+    assert_eq!(
+        (uses(&page, "reader"), uses(&page, "_redacted")),
+        (Some(3.0), Some(1.0))
+    );
+    drop(scraper.delete("/auth/tokens/reader"));
+    assert_eq!(use_token(&reader), 401);
+    assert_eq!(uses(&Page::scrape(&mut scraper), "reader"), None);
+}
+
+#[test]
+fn bytes_of_bodies_are_those_of_their_route_and_status() {
+    let server = Server::start();
+    let (mut client, mut scraper) = (server.client(), server.client());
+    create_collection(&mut client, "c", "Dot");
+    let mut check = |method: &str, path: &str, endpoint: &str, body: &str| {
+        let before = Page::scrape(&mut scraper);
+        let answer = client.send(method, path, &[], body.as_bytes());
+        let moved = Page::scrape(&mut scraper).since(&before);
+        let of_route = |family: &str| {
+            let mut of_family = moved.iter().filter(|(series, _)| {
+                series.starts_with(family) && !series.contains("endpoint=\"/metrics\"")
+            });
+            let moved = of_family.next().map(|(series, bytes)| (series.clone(), *bytes));
+            assert_eq!(of_family.next(), None, "{family} moves for one route");
+            moved
+        };
+        let status = answer.status;
+        let labels = format!("{{endpoint=\"{endpoint}\",method=\"{method}\",status=\"{status}\"}}");
+        let bytes =
+            |family: &str, bytes: usize| (bytes > 0).then(|| (format!("{family}{labels}"), bytes as f64));
+        for (family, count) in [
+            ("omendb_http_request_bytes_total", body.len()),
+            ("omendb_http_response_bytes_total", answer.body.len()),
+        ] {
+            assert_eq!(of_route(family), bytes(family, count), "{method} {path}");
+        }
+    };
+    let points = "/collections/:collection/points";
+    let point = r#"{"points": [{"id": 1, "vector": [1, 2, 3, 4]}]}"#;
+    check("PUT", "/collections/c/points", points, point);
+    check(
+        "PUT",
+        "/collections/c/points",
+        points,
+        r#"{"points": [{"id": 1, "vector": [1]}]}"#,
+    );
+    check("PUT", "/collections/none/points", points, point);
+    check("GET", "/collections/c", "/collections/:collection", "");
+    check("GET", "/no/such/route", "unmatched", "");
+    check(
+        "POST",
+        "/query",
+        "/query",
+        r#"{"db_id": "c", "vector": [1, 2, 3, 4]}"#,
+    );
+}
+
+#[test]
+fn the_process_says_what_it_is_and_for_how_long() {
+    let server = Server::start();
+    let first = server.scrape();
+    let version = env!("CARGO_PKG_VERSION");
+    let builds: Vec<_> = first
+        .samples
+        .iter()
+        .filter(|(series, _)| series.starts_with("omendb_build_info{"))
+        .collect();
+    assert_eq!(builds.len(), 1, "{builds:?}");
+    assert!(
+        builds[0].0.contains(&format!("version=\"{version}\"")),
+        "{builds:?}"
+    );
+    assert_eq!(*builds[0].1, 1.0);
+    let second = server.scrape();
+    let uptime = |page: &Page| page.value("omendb_uptime_seconds");
+    assert!(uptime(&first) > 0.0 && uptime(&second) > uptime(&first));
+    let started = second.value("process_start_time_seconds");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let since = now.expect("a clock after 1970").as_secs_f64() - started;
+    // The kernel counts from its own start of the process, in hundredths of a second.
+    assert!(uptime(&second) <= since + 1.0, "{} of {since} s", uptime(&second));
+    assert!(second.value(r#"omendb_page_faults_total{kind="minor"}"#) > 100.0);
+    assert!(second.value(r#"omendb_page_faults_total{kind="major"}"#) >= 0.0);
 }
 
 #[test]
@@ -326,7 +463,7 @@ fn connections_and_bytes_are_those_of_the_sockets() {
     let max = page.value(r#"omendb_connection_pool_max{pool="http"}"#);
     assert!(max >= 1.0, "{max}");
     assert_eq!(
-        page.value("omendb_http_requests_in_flight"),
+        page.total("omendb_http_requests_in_flight"),
         1.0,
         "the scrape itself"
     );

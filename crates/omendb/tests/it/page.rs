@@ -28,7 +28,7 @@ impl Page {
     /// the client does.
     pub(crate) fn until(scraper: &mut Client, series: &str, value: f64) {
         let begin = Instant::now();
-        while Self::scrape(scraper).value(series) != value {
+        while Self::scrape(scraper).get(series) != Some(value) {
             assert!(
                 begin.elapsed() < Duration::from_secs(10),
                 "{series} never became {value}"
@@ -65,6 +65,13 @@ impl Page {
 
     pub(crate) fn get(&self, series: &str) -> Option<f64> {
         self.samples.get(&sorted(series)).copied()
+    }
+
+    /// What all series of a family without a suffix add up to.
+    pub(crate) fn total(&self, family: &str) -> f64 {
+        let of_family = |series: &str| series.split('{').next() == Some(family);
+        let samples = self.samples.iter().filter(|(series, _)| of_family(series));
+        samples.map(|(_, value)| value).sum()
     }
 
     /// The family a series belongs to: a histogram's samples carry a suffix.
