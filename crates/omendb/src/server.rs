@@ -205,6 +205,7 @@ fn engine_options(config: &Config, clock: &Clock) -> Result<EngineOptions, Start
     Ok(EngineOptions {
         clock: clock.clone(),
         max_series: config.metrics_max_collections,
+        recall_cpu_share: config.recall_probe_share.get(),
         health: HealthLimits {
             min_disk_free: config.health_min_disk_free.0,
             max_fsync: config.health_max_fsync,

@@ -133,6 +133,8 @@ keys! {
     slow_query_capacity, "slow_query.capacity": KeptCount = "128";
     /// Whether key series of the last 24 hours are kept in memory for `/metrics/history`: at most 4 MiB.
     metrics_history, "metrics.history": bool = "true";
+    /// Processor time for measuring recall on live queries, in seconds per second; 0 measures none.
+    recall_probe_share, "recall.probe_share": Ratio = "0.003";
     /// Free room on the disk below which the server is degraded.
     health_min_disk_free, "health.min_disk_free": ByteSize = "256MiB";
     /// 99th percentile of the last minute's syncs above which the server is degraded.
