@@ -23,6 +23,9 @@ const EFS: [usize; 8] = [10, 16, 32, 64, limits::DEFAULT_EF, 128, 256, 512];
 /// Times the queries are run; the round with the median CPU time is reported.
 const ROUNDS: usize = 3;
 
+/// The collection's name.
+pub(crate) const COLLECTION: &str = "ann";
+
 /// Points per write.
 const BATCH: usize = 500;
 
@@ -34,7 +37,7 @@ const TIE: f32 = 1e-5;
 pub(crate) fn measure(options: &Options) -> Result<Report, String> {
     let data = DataSet::read(options.data.as_deref())?;
     let scratch = Scratch::new()?;
-    let (engine, collection) = open(&scratch, &data)?;
+    let (engine, collection) = open(&scratch, data.points.columns())?;
 
     let started = process_cpu_s();
     insert(&collection, &data.points, |_| Payload::default())?;
@@ -87,6 +90,11 @@ impl Scratch {
         std::fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         Ok(Self(directory))
     }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
 }
 
 impl Drop for Scratch {
@@ -97,11 +105,11 @@ impl Drop for Scratch {
 }
 
 /// An engine whose background work the caller does, and an empty collection for the points.
-pub(crate) fn open(scratch: &Scratch, data: &DataSet) -> Result<(Arc<Engine>, Arc<Collection>), String> {
+pub(crate) fn open(scratch: &Scratch, dimension: usize) -> Result<(Arc<Engine>, Arc<Collection>), String> {
     let engine = reopen(scratch)?;
-    let config = CollectionConfig::unnamed(data.points.columns(), Distance::Cosine);
+    let config = CollectionConfig::unnamed(dimension, Distance::Cosine);
     let collection = engine
-        .create_collection("ann", config)
+        .create_collection(COLLECTION, config)
         .map_err(|error| error.to_string())?;
     Ok((engine, collection))
 }

@@ -149,12 +149,7 @@ pub(crate) fn measure(_options: &Options) -> Result<Report, String> {
         their_text_s,
     ] = rounds.map(median);
     let mut report = Report::default();
-    report.push(
-        "series",
-        page.split(|byte| *byte == b'\n')
-            .filter(|line| line.first().is_some_and(|first| *first != b'#'))
-            .count(),
-    );
+    report.push("series", series_of(&page));
     report.push("page_bytes", page.len());
     report.push("memcpy_ms", copy_s * 1e3);
     report.push("text_over_memcpy", text_s / copy_s);
@@ -174,6 +169,14 @@ pub(crate) fn measure(_options: &Options) -> Result<Report, String> {
     Ok(report)
 }
 
+/// Lines of a page in the text format that are samples.
+pub(crate) fn series_of(page: &[u8]) -> usize {
+    let lines = page.split(|byte| *byte == b'\n');
+    lines
+        .filter(|line| line.first().is_some_and(|first| *first != b'#'))
+        .count()
+}
+
 /// CPU seconds of a call right after another like it; what it returns is dropped outside.
 fn seconds<R>(mut call: impl FnMut() -> R) -> f64 {
     drop(black_box(call()));
@@ -189,7 +192,7 @@ fn count(index: usize) -> u64 {
     (index as u64 % 7 + 1) * 10_u64.pow(index as u32 % 7)
 }
 
-fn ours() -> Result<Registry, DeclarationError> {
+pub(crate) fn ours() -> Result<Registry, DeclarationError> {
     let web = Arc::new(Web::default());
     for route in 0..ENDPOINTS.len() {
         for status in 0..STATUSES.len() {

@@ -31,7 +31,7 @@ pub(crate) fn measure(options: &Options) -> Result<Report, String> {
     let data = DataSet::read(options.data.as_deref())?;
     let packages = dataset::packages(&dataset::directory(options.data.as_deref())?)?;
     let scratch = Scratch::new()?;
-    let (engine, collection) = open(&scratch, &data)?;
+    let (engine, collection) = open(&scratch, data.points.columns())?;
     insert(&collection, &data.points, |row| payload(&packages[row]))?;
     let mut report = Report::default();
     let mut rows = Vec::new();

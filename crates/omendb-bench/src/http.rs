@@ -2,8 +2,8 @@
 //! repository, or with `--url` against any peer that speaks it.
 
 mod connection;
-mod load;
-mod target;
+pub(crate) mod load;
+pub(crate) mod target;
 mod truth;
 
 use omendb::client::Client;
@@ -81,12 +81,23 @@ pub(crate) fn measure(options: &Options) -> Result<Report, String> {
 
 /// What a server of our own answers on a path when it holds all points with their payloads, indexed.
 pub(crate) fn asked_when_loaded(options: &Options, path: &str) -> Result<Value, String> {
+    let target = Target::own("http", &[])?;
+    let (_collection, _) = loaded(&target, options)?;
+    send(&mut Client::new(target.address()), "GET", path, "")
+}
+
+/// A collection that holds all points with their payloads, indexed, and every query as the bytes that are sent.
+pub(crate) fn loaded<'t>(
+    target: &'t Target,
+    options: &Options,
+) -> Result<(Collection<'t>, Vec<Vec<u8>>), String> {
     let directory = dataset::directory(options.data.as_deref())?;
     let (packages, points) = (dataset::packages(&directory)?, dataset::vectors(&directory)?);
-    let target = Target::of(&HttpOptions::default())?;
     let collection = target.create_collection(points.columns())?;
     ingest(&collection, (&packages, &points), &mut Report::default())?;
-    send(&mut Client::new(target.address()), "GET", path, "")
+    let queries = dataset::queries(&directory)?;
+    let requests = requests(&collection, &queries, (&HttpOptions::default(), None));
+    Ok((collection, requests))
 }
 
 /// Uploads all points by one client, then waits until they are indexed.

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 mod ann;
+mod callgrind;
 mod distance;
 mod examples;
 mod export;
@@ -18,10 +19,13 @@ mod http;
 mod ingest;
 mod memory;
 mod metrics;
+mod observability;
+mod overhead;
 mod recording;
 mod report;
 mod restart;
 mod scrape;
+mod seed;
 mod server;
 
 pub(crate) use report::Report;
@@ -87,14 +91,34 @@ const BENCHMARKS: &[Benchmark] = &[
         metrics::measure,
     ),
     (
+        "observability",
+        "throughput over HTTP with all that observes switched on, beside all of it off",
+        observability::measure,
+    ),
+    (
+        "overhead",
+        "instructions of a query with all that is counted, timed and recorded, beside a build that does none of it",
+        overhead::measure,
+    ),
+    (
         "recording",
         "what callgrind runs for `metrics`; of no use by itself",
         recording::measure,
     ),
     (
+        "requests",
+        "what callgrind runs for `overhead`; of no use by itself",
+        overhead::requests::measure,
+    ),
+    (
         "restart",
         "taking up a graph of 50,000 real points after a fifth was deleted, beside building it",
         restart::measure,
+    ),
+    (
+        "seed",
+        "10,000 vectors of 128 and 384 dimensions with metrics and without, pages and scrapes: the founding document's table",
+        seed::measure,
     ),
 ];
 

@@ -121,8 +121,8 @@ fn bytes_per_counter() -> f64 {
     counters.heap_bytes() as f64 / (ENDPOINTS.len() * STATUSES.len()) as f64
 }
 
-/// The page of a server with one collection after queries, the only requests it ever got.
-pub(crate) fn page_of_one_route() -> Result<Vec<u8>, String> {
+/// A server with one collection after queries, the only requests it ever got, and the client that sent them.
+pub(crate) fn server_of_one_route() -> Result<(Server, Client), String> {
     let server = Server::start("page")?;
     let engine = server.engine().ok_or("the server has ended")?;
     engine
@@ -130,6 +130,17 @@ pub(crate) fn page_of_one_route() -> Result<Vec<u8>, String> {
         .map_err(|error| error.to_string())?;
     let mut client = server.client();
     queries(&mut client, "main")?;
+    Ok((server, client))
+}
+
+/// The page of such a server.
+pub(crate) fn page_of_one_route() -> Result<Vec<u8>, String> {
+    let (_server, mut client) = server_of_one_route()?;
+    page(&mut client)
+}
+
+/// One scrape.
+pub(crate) fn page(client: &mut Client) -> Result<Vec<u8>, String> {
     let answer = client
         .send("GET", "/metrics", "")
         .map_err(|error| format!("GET /metrics: {error}"))?;

@@ -28,6 +28,15 @@ impl<T> Matrix<T> {
         &self.values
     }
 
+    /// The first `rows` rows, of each the first `columns` elements; panics if there are fewer.
+    pub fn corner(&self, rows: usize, columns: usize) -> Self
+    where
+        T: Copy,
+    {
+        let values = (0..rows).flat_map(|row| &self.row(row)[..columns]);
+        Self::new(columns, values.copied().collect())
+    }
+
     fn new(columns: usize, values: Vec<T>) -> Self {
         Self { columns, values }
     }

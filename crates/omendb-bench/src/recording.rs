@@ -2,7 +2,6 @@
 //! toggled around one function.
 
 use std::hint::black_box;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,14 +11,13 @@ use omendb_metrics::{
 };
 use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 
-use crate::{Options, Report};
+use crate::{Options, Report, callgrind};
 
 /// Calls of each function under callgrind.
 const CALLS: u64 = 1_000;
 
 /// Figure, and the function that callgrind collects.
-const FUNCTIONS: [(&str, &str); 6] = [
-    ("empty_instructions", "empty_call"),
+const FUNCTIONS: [(&str, &str); 5] = [
     ("record_instructions", "record_in_block"),
     ("shared_record_instructions", "record_shared"),
     ("query_instructions", "record_query"),
@@ -69,38 +67,26 @@ metrics! {
 pub(crate) fn count_instructions(report: &mut Report) -> Result<(), String> {
     let clock = Clock::system().source();
     report.push("clock", clock);
-    if Command::new("valgrind").arg("--version").output().is_err() {
+    if !callgrind::is_installed() {
         report.push("instructions", "not counted: valgrind is not installed");
         return Ok(());
     }
-    let mut call = 0.0;
     for (figure, function) in FUNCTIONS {
-        let per_call = collected(function)? as f64 / CALLS as f64;
-        if function == "empty_call" {
-            call = per_call;
-        } else {
-            report.push(figure, per_call - call);
-        }
+        report.push(figure, per_call(function)?);
     }
     Ok(())
 }
 
-/// Instructions collected while `function` ran.
-fn collected(function: &str) -> Result<u64, String> {
+/// Instructions of one call of `function`, the call itself left out.
+pub(crate) fn per_call(function: &str) -> Result<f64, String> {
+    Ok((collected(function)? - collected("empty_call")?) / CALLS as f64)
+}
+
+/// Instructions collected while `function` ran, in all calls.
+fn collected(function: &str) -> Result<f64, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(format!("--toggle-collect=*recording::{function}*"))
-        .arg(program)
-        .arg("recording")
-        .output()
-        .map_err(|error| format!("valgrind: {error}"))?;
-    let messages = String::from_utf8_lossy(&output.stderr);
-    let collected = messages.lines().find_map(|line| line.split_once("Collected :"));
-    let count = collected.and_then(|(_, count)| count.trim().parse().ok());
-    count
-        .filter(|count| *count > 0)
-        .ok_or_else(|| format!("callgrind collected nothing:\n{messages}"))
+    let pattern = format!("*recording::{function}*");
+    Ok(callgrind::collected(&program, &["recording"], &pattern)?.0 as f64)
 }
 
 /// The `recording` benchmark: calls everything that callgrind counts; of no use by itself.

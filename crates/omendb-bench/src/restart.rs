@@ -1,6 +1,6 @@
 //! A restart after deletions: what taking the graph up again costs beside building it.
 
-use crate::ann::{DataSet, K, Scratch, insert, open, reopen};
+use crate::ann::{COLLECTION, DataSet, K, Scratch, insert, open, reopen};
 use crate::{Options, Report};
 use omendb_bench::stopwatch::{process_cpu_s, wall_s};
 use omendb_engine::{Payload, PointId, SearchRequest, WriteBatch};
@@ -16,7 +16,7 @@ const QUERIES: usize = 500;
 pub(crate) fn measure(options: &Options) -> Result<Report, String> {
     let data = DataSet::read(options.data.as_deref())?;
     let scratch = Scratch::new()?;
-    let (engine, collection) = open(&scratch, &data)?;
+    let (engine, collection) = open(&scratch, data.points.columns())?;
     insert(&collection, &data.points, |_| Payload::default())?;
     let begun = process_cpu_s();
     engine.tick();
@@ -34,7 +34,7 @@ pub(crate) fn measure(options: &Options) -> Result<Report, String> {
     let (cpu, wall) = (process_cpu_s(), wall_s());
     engine.tick();
     let (resume_cpu_s, resume_s) = (process_cpu_s() - cpu, wall_s() - wall);
-    let collection = engine.collection("ann").map_err(|error| error.to_string())?;
+    let collection = engine.collection(COLLECTION).map_err(|error| error.to_string())?;
     let mut worker = engine.worker();
     let mut hits = |query: usize, exact| {
         let request = SearchRequest {

@@ -8,9 +8,9 @@ use omendb::client::Client;
 use omendb_bench::stopwatch::wall_s;
 use serde_json::json;
 
-use crate::Report;
 use crate::metrics::median;
 use crate::server::{Server, send};
+use crate::{Report, memory};
 
 const DIMENSION: usize = 64;
 const POINTS: usize = 5_000;
@@ -66,7 +66,7 @@ fn beside(kind: Beside, server: &Server, scrapes: &AtomicU64) -> Result<f64, Str
                     Beside::Nothing => return Ok(()),
                     Beside::Computing => drop(black_box((0..1_000_u64).map(black_box).sum::<u64>())),
                     Beside::Scrapes => {
-                        scrape(&mut client)?;
+                        memory::page(&mut client)?;
                         scrapes.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -80,14 +80,6 @@ fn beside(kind: Beside, server: &Server, scrapes: &AtomicU64) -> Result<f64, Str
             .unwrap_or_else(|_| Err("the other thread panicked".to_owned()))?;
         measured
     })
-}
-
-fn scrape(client: &mut Client) -> Result<(), String> {
-    let answer = client.send("GET", "/metrics", "");
-    match answer.map(|answer| answer.status) {
-        Ok(200) => Ok(()),
-        other => Err(format!("GET /metrics: {other:?}")),
-    }
 }
 
 fn queries(client: &mut Client) -> Result<f64, String> {

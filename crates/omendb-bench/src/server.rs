@@ -2,9 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use omendb::client::Client;
 use omendb::config::Config;
+use omendb::http::App;
 use omendb::log::LogLevel;
 use omendb_engine::Engine;
 use serde_json::Value;
@@ -50,9 +52,14 @@ impl Server {
         Client::new(self.address)
     }
 
+    /// Its parts.
+    pub(crate) fn app(&self) -> Option<&Arc<App>> {
+        self.server.as_ref().map(|server| &server.app)
+    }
+
     /// The engine behind it.
     pub(crate) fn engine(&self) -> Option<&Engine> {
-        self.server.as_ref().map(|server| &*server.app.engine)
+        self.app().map(|app| &*app.engine)
     }
 }
 

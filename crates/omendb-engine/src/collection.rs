@@ -27,6 +27,7 @@ use graphs::GraphTurn;
 
 use commit::{Op, OpResult, Outcome, PendingWrite};
 
+use crate::count;
 use crate::filter::select;
 use crate::graph::Graphs;
 use crate::ledger::{Charge, Component};
@@ -233,7 +234,7 @@ impl Collection {
             .into_iter()
             .filter_map(|slot| projection.record(&state, slot).transpose());
         let records = records.collect::<Result<Vec<_>, _>>()?;
-        stats.hits = records.len() as u64;
+        stats.hits = count::of(records.len() as u64);
         stats.gather_ns += clock.now().nanos_since(begun);
         Ok((records, next))
     }

@@ -34,6 +34,7 @@ mod activity;
 mod catalog;
 mod chance;
 mod collection;
+mod count;
 mod engine;
 mod error;
 mod graph;
@@ -61,6 +62,7 @@ pub use config::{
     CollectionConfig, GraphConfig, GraphOptions, Modifier, Placement, SparseConfig, SparseIndexOptions,
     VectorConfig,
 };
+pub use count::Count;
 pub use engine::{AliasChange, Engine, EngineOptions, LoadProgress, LoadReport, describe_metrics};
 pub use error::{Error, ErrorKind};
 pub use filter::{Condition, Filter};

@@ -31,7 +31,7 @@ use crate::counted::Counted;
 use crate::filter::Filter;
 use crate::ledger::Charge;
 use crate::state::State;
-use crate::{Plan, PointId};
+use crate::{Count, Plan, PointId};
 
 /// What is known about the recall of one collection.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ pub(crate) struct Sample {
     /// How it was answered, and out of how many candidates if that was through a graph.
     pub(crate) plan: Plan,
     /// See `plan`.
-    pub(crate) ef: u64,
+    pub(crate) ef: Count,
     /// Who asked, where that is known.
     pub(crate) origin: Option<Origin>,
     pub(crate) column: usize,

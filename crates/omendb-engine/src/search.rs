@@ -152,8 +152,8 @@ impl Searcher {
         let found = found.into_iter().skip(offset);
         let hits = found.filter_map(|found| hit(&projection, state, found).transpose());
         let hits = hits.collect::<Result<Vec<_>, _>>()?;
-        stats.hits = hits.len() as u64;
-        stats.gather_ns = self.clock.now().nanos_since(begun);
+        stats.hits += hits.len() as u64;
+        stats.gather_ns += self.clock.now().nanos_since(begun);
         Ok(SearchResponse { hits, stats })
     }
 

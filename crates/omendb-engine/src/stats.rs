@@ -1,5 +1,7 @@
 //! What a search did: one plain record, filled by the work itself and read by metrics, explain, slow log and probe.
 
+use crate::Count;
+
 /// How a search was answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Plan {
@@ -90,51 +92,51 @@ pub struct SearchStats {
     pub sequence: u64,
     /// Points compared with the query, deleted ones in a scanned chunk included. Of sparse vectors with an index, those
     /// that have a term in common with the query.
-    pub distance_computations: u64,
+    pub distance_computations: Count,
     /// Rows compared by their codes first and then, since the bound did not rule them out, as they are.
-    pub rescored: u64,
+    pub rescored: Count,
     /// Entries of inverted indexes read: slots that have a term of the query.
-    pub postings: u64,
+    pub postings: Count,
     /// Bytes of vectors, codes and postings read to compute them.
-    pub bytes_touched: u64,
+    pub bytes_touched: Count,
     /// Elements of dense vectors processed, coded or not, and those of them in full vector registers.
-    pub elements: u64,
+    pub elements: Count,
     /// See `elements`.
-    pub elements_in_full_vectors: u64,
+    pub elements_in_full_vectors: Count,
     /// Candidates that a walk through the graph kept, zero without one.
-    pub ef: u64,
+    pub ef: Count,
     /// Nodes of the graph whose links were followed, and those that a walk compared with the query: the other
     /// distances are those of scans.
-    pub hops: u64,
+    pub hops: Count,
     /// See `hops`.
-    pub visited: u64,
+    pub visited: Count,
     /// Chunks scanned.
-    pub chunks: u64,
+    pub chunks: Count,
     /// Candidates that entered the top-k heap.
-    pub heap_pushes: u64,
+    pub heap_pushes: Count,
     /// Points that payload indexes said may pass, estimated before the search, and those it then found in the snapshot,
     /// points not indexed yet included. Zero without an index that helps.
-    pub filter_estimated: u64,
+    pub filter_estimated: Count,
     /// See `filter_estimated`.
-    pub filter_candidates: u64,
+    pub filter_candidates: Count,
     /// Points tested against the filter, and those of them that did not pass. A point whose score keeps it out of the
     /// answer anyway is not tested.
-    pub filter_checked: u64,
+    pub filter_checked: Count,
     /// See `filter_checked`.
-    pub filter_rejected: u64,
+    pub filter_rejected: Count,
     /// Hits returned.
-    pub hits: u64,
+    pub hits: Count,
     /// Nanoseconds to check the request, take the snapshot and prepare the query.
-    pub prepare_ns: u64,
+    pub prepare_ns: Count,
     /// Nanoseconds to test points against the filter.
-    pub filter_ns: u64,
+    pub filter_ns: Count,
     /// Nanoseconds to find the best candidates, the time of the filter and of rescoring not included.
-    pub scan_ns: u64,
+    pub scan_ns: Count,
     /// Nanoseconds to score rows in full that their codes did not rule out, and by a formula what prefetches found. In a
     /// scan, told from the first rows of it: reading the clock for each would take as long as the row.
-    pub rescore_ns: u64,
+    pub rescore_ns: Count,
     /// Nanoseconds to gather ids, payloads and vectors of the hits.
-    pub gather_ns: u64,
+    pub gather_ns: Count,
     /// Whether it was drawn to have its recall measured.
     pub is_sampled: bool,
     /// Whether its duration is shown as an exemplar, so that somebody may look for the record of its request.
@@ -143,7 +145,7 @@ pub struct SearchStats {
 
 impl SearchStats {
     /// Nanoseconds from the granted start to hits ready: the sum of the stages.
-    pub fn total_ns(&self) -> u64 {
+    pub fn total_ns(&self) -> Count {
         self.prepare_ns + self.filter_ns + self.scan_ns + self.rescore_ns + self.gather_ns
     }
 

@@ -1,6 +1,7 @@
 //! One execution slot's hands: the buffers and metric cells of the thread that runs searches.
 
 mod grouped;
+mod recording;
 
 pub(crate) use grouped::on_snapshot;
 
@@ -11,11 +12,11 @@ use omendb_metrics::{Blocks, Origin, Timestamp, WorkerBlock, WorkerBlocks};
 
 use crate::collection::Services;
 use crate::ledger::{Charge, Component};
-use crate::metrics::{BatchCells, QueryBlock, QueryError};
+use crate::metrics::{BatchCells, QueryBlock};
 use crate::recall::{Sample, Ticket};
 use crate::search::{Searcher, Subject};
 use crate::state::State;
-use crate::{Collection, Error, Query, SearchRequest, SearchResponse, SearchStats, limits};
+use crate::{Collection, Error, Query, SearchRequest, SearchResponse, limits};
 
 /// Runs searches. One per execution slot, used by one thread at a time: its metric cells have a single writer.
 #[derive(Debug)]
@@ -123,7 +124,7 @@ impl Worker {
         // What is not the nearest to one dense vector has no recall to measure.
         let mut sparse = collection.shared().layout.sparse.iter();
         let is_drawn = request.is_plain() && !sparse.any(|column| column.name == request.using);
-        let ticket = is_drawn
+        let ticket = (is_drawn && !cfg!(feature = "unmeasured"))
             .then(|| probe.draw(collection.accuracy_probe(), now))
             .flatten();
         let searched = snapshot.clone().and_then(|state| {
@@ -148,33 +149,6 @@ impl Worker {
             self.sample(ticket, collection, snapshot, (request, &response));
         }
         Ok(response)
-    }
-
-    /// Counts a search, and what it took if it found something.
-    fn recorded<T>(
-        &mut self,
-        (admission, collection): (Admission, &Collection),
-        mut searched: Result<T, Error>,
-        stats: impl FnOnce(&mut T) -> &mut SearchStats,
-    ) -> Result<T, Error> {
-        let Admission { granted, origin } = admission;
-        let series = &collection.shared().series;
-        let block = self.blocks.of(&series.queries);
-        block.cells.queries.increment();
-        match &mut searched {
-            Err(error) => block.cells.errors.of(QueryError::from(error.kind())).increment(),
-            Ok(response) => {
-                let clock = &self.services.clock;
-                let now = clock.now();
-                let duration_ns = now.nanos_since(granted);
-                let stats = stats(response);
-                record(block, stats, duration_ns);
-                if let Some(origin) = origin {
-                    stats.is_exemplar = series.exemplars.offer(clock, now, duration_ns, &origin);
-                }
-            }
-        }
-        searched
     }
 
     #[cold]
@@ -223,46 +197,4 @@ impl Worker {
         };
         self.services.probe.submit(ticket, sample);
     }
-}
-
-/// The one recorder of what a search did.
-fn record(block: &QueryBlock, stats: &SearchStats, duration_ns: u64) {
-    let SearchStats {
-        plan: _,
-        reason: _,
-        sequence: _,
-        distance_computations,
-        rescored,
-        postings,
-        bytes_touched,
-        elements,
-        elements_in_full_vectors,
-        ef: _,
-        hops,
-        visited,
-        chunks: _,
-        heap_pushes: _,
-        filter_estimated: _,
-        filter_candidates: _,
-        filter_checked: _,
-        filter_rejected,
-        hits: _,
-        prepare_ns: _,
-        filter_ns: _,
-        scan_ns: _,
-        rescore_ns: _,
-        gather_ns: _,
-        is_sampled: _,
-        is_exemplar: _,
-    } = *stats;
-    block.cells.duration.record(duration_ns);
-    block.cells.distances.add(distance_computations);
-    block.cells.hops.add(hops);
-    block.cells.visited.add(visited);
-    block.cells.rescored.add(rescored);
-    block.cells.postings.add(postings);
-    block.cells.bytes_touched.add(bytes_touched);
-    block.cells.filter_rejected.add(filter_rejected);
-    block.elements.add(elements);
-    block.elements_in_full_vectors.add(elements_in_full_vectors);
 }

@@ -17,6 +17,9 @@ impl Cell {
     /// Adds `n`; only ever called by the owner of the block the cell lives in.
     #[inline]
     pub fn add(&self, n: u64) {
+        if cfg!(feature = "unmeasured") {
+            return;
+        }
         self.0
             .store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }

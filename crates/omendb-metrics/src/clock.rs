@@ -81,6 +81,9 @@ impl Clock {
     /// The monotonic time.
     #[inline]
     pub fn now(&self) -> Timestamp {
+        if cfg!(feature = "unmeasured") {
+            return Timestamp(0);
+        }
         match &self.0 {
             Source::Tsc(tsc) => Timestamp(tsc.nanos()),
             Source::Instant(origin) => Timestamp(saturating_nanos(origin.elapsed())),

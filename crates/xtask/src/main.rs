@@ -112,10 +112,18 @@ fn help() -> String {
     text
 }
 
+/// Benchmarks that measure the server as it is run, in a process of its own.
+const SERVED: [&str; 3] = ["http", "memory", "observability"];
+
+/// Benchmarks that compare two builds of one program, with and without what is measured.
+const COMPARED: [&str; 2] = ["overhead", "seed"];
+
 /// Benchmarks are a crate of their own, always optimised, so that `cargo x check` need not build what they compare.
 fn bench(arguments: &[String]) -> Result<(), String> {
-    if arguments.first().is_some_and(|name| name == "http") {
-        // It measures the server as it is run, in a process of its own.
+    if arguments
+        .first()
+        .is_some_and(|name| SERVED.contains(&name.as_str()))
+    {
         let server = [
             "build",
             "--release",
@@ -126,6 +134,12 @@ fn bench(arguments: &[String]) -> Result<(), String> {
             "omendb",
         ];
         command::cargo(&server).run()?;
+    }
+    if arguments
+        .first()
+        .is_some_and(|name| COMPARED.contains(&name.as_str()))
+    {
+        build_both()?;
     }
     command::cargo(&["run", "--release", "--quiet", "--package", "omendb-bench", "--"])
         .args(arguments)
@@ -143,6 +157,24 @@ fn soak(arguments: &[String]) -> Result<(), String> {
         .args(&["--ignored", "--exact", "chaos::soak", "--nocapture"])
         .env("OMENDB_SOAK_MINUTES", minutes)
         .run()
+}
+
+/// The program of those benchmarks, as it is and with nothing counted, timed or recorded.
+fn build_both() -> Result<(), String> {
+    for (build, features) in [("measured", ""), ("unmeasured", "unmeasured")] {
+        let target = format!("target/overhead/{build}");
+        command::cargo(&["build", "--release", "--quiet", "--package", "omendb-engine"])
+            .args(&[
+                "--example",
+                "queries",
+                "--features",
+                features,
+                "--target-dir",
+                &target,
+            ])
+            .run()?;
+    }
+    Ok(())
 }
 
 fn serve(arguments: &[String]) -> Result<(), String> {

@@ -83,6 +83,11 @@ impl Round {
         self.latencies_s.len() as f64
     }
 
+    /// Processor seconds of the server's process, where it is known.
+    pub(crate) fn server_cpu_s(&self) -> Option<f64> {
+        self.server_cpu_s
+    }
+
     pub(crate) fn qps(&self) -> f64 {
         self.queries() / self.wall_s
     }
@@ -95,7 +100,7 @@ impl Round {
 
     /// Per query.
     pub(crate) fn server_cpu_us(&self) -> Option<f64> {
-        Some(self.server_cpu_s? / self.queries() * 1e6)
+        Some(self.server_cpu_s()? / self.queries() * 1e6)
     }
 
     /// Per query.

@@ -34,17 +34,21 @@ pub(crate) struct Collection<'a> {
 impl Target {
     /// The peer of the options, or a server of our own.
     pub(crate) fn of(options: &HttpOptions) -> Result<Self, String> {
-        let (host, pid, own) = match &options.url {
-            None => {
-                let own = OwnServer::start()?;
-                (own.host.clone(), Some(own.child.id()), Some(own))
-            }
-            Some(url) => {
-                let host = url.trim_end_matches('/').strip_prefix("http://");
-                let host = host.ok_or_else(|| format!("--url {url}: not of the form http://HOST:PORT"))?;
-                (host.to_owned(), options.pid, None)
-            }
+        let Some(url) = &options.url else {
+            return Self::own("http", &[]);
         };
+        let host = url.trim_end_matches('/').strip_prefix("http://");
+        let host = host.ok_or_else(|| format!("--url {url}: not of the form http://HOST:PORT"))?;
+        Self::at(host.to_owned(), options.pid, None)
+    }
+
+    /// A server of our own with these flags. `name` tells its directory apart.
+    pub(crate) fn own(name: &str, flags: &[&str]) -> Result<Self, String> {
+        let own = OwnServer::start(name, flags)?;
+        Self::at(own.host.clone(), Some(own.child.id()), Some(own))
+    }
+
+    fn at(host: String, pid: Option<u32>, own: Option<OwnServer>) -> Result<Self, String> {
         let mut addresses = host
             .to_socket_addrs()
             .map_err(|error| format!("{host}: {error}"))?;
@@ -157,10 +161,10 @@ struct OwnServer {
 }
 
 impl OwnServer {
-    fn start() -> Result<Self, String> {
+    fn start(name: &str, flags: &[&str]) -> Result<Self, String> {
         let this = std::env::current_exe().map_err(|error| format!("where this program is: {error}"))?;
         let program = this.with_file_name("omendb");
-        let directory = std::env::temp_dir().join(format!("omendb-bench-http-{}", std::process::id()));
+        let directory = std::env::temp_dir().join(format!("omendb-bench-{name}-{}", std::process::id()));
         let mut child = Command::new(&program)
             .args([
                 "serve",
@@ -171,6 +175,7 @@ impl OwnServer {
                 "--data-dir",
             ])
             .arg(&directory)
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -1,6 +1,7 @@
 //! Scrolling in order of a payload key instead of ids.
 
 use crate::collection::{ScrollPage, check_page};
+use crate::count;
 use crate::projection::Projection;
 use crate::search::{Place, Places, Subject, for_each_passing};
 use crate::{Collection, Error, Filter, OrderBy, OrderValue, Record, SearchStats};
@@ -44,7 +45,9 @@ impl Collection {
             places.offer(chunk, position, slot);
         });
         let ranked = clock.now();
-        stats.scan_ns += ranked.nanos_since(begun).saturating_sub(stats.filter_ns);
+        stats.scan_ns += ranked
+            .nanos_since(begun)
+            .saturating_sub(count::value(stats.filter_ns));
         let record = |Place { value, slot, id: _ }: Place| {
             let record = projection.record(&state, slot).transpose()?;
             Some(record.map(|record| (record, value)))
@@ -54,7 +57,7 @@ impl Collection {
             .into_iter()
             .filter_map(record)
             .collect::<Result<_, _>>()?;
-        stats.hits = records.len() as u64;
+        stats.hits = count::of(records.len() as u64);
         stats.gather_ns += clock.now().nanos_since(ranked);
         Ok(records)
     }

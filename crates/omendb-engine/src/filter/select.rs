@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use omendb_metrics::Clock;
 
+use crate::count;
 use crate::filter::{Filter, Subject};
 use crate::payload_index::{Indexes, Selection};
 use crate::state::{Chunk, State};
@@ -46,7 +47,7 @@ pub(crate) fn for_each(
     let mut selection = Selection::of(indexes, filter, state);
     stats.plan = match &selection {
         Some(selection) => {
-            stats.filter_estimated = selection.estimate;
+            stats.filter_estimated = count::of(selection.estimate);
             Plan::IndexedScan
         }
         None => Plan::FilteredScan,

@@ -3,15 +3,16 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::Count;
 use crate::graph::{Block, Graph, Near};
 
 /// What a walk cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Steps {
     /// Nodes whose links were followed.
-    pub(crate) hops: u64,
+    pub(crate) hops: Count,
     /// Nodes whose distance was computed.
-    pub(crate) distances: u64,
+    pub(crate) distances: Count,
 }
 
 /// What a walk is after.

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use omendb_metrics::{Clock, Timestamp};
 
 use crate::activity::Activity;
+use crate::count;
 use crate::recall::compare::{Comparison, compare};
 use crate::recall::{Accuracy, QueryClass, Sample, WorstQuery};
 
@@ -210,7 +211,7 @@ impl Bucket {
                 plan: sample.plan,
                 selectivity,
             },
-            ef: sample.ef,
+            ef: count::value(sample.ef),
             limit: sample.limit,
             expected,
             missed: expected - correct,

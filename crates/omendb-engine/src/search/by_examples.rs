@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::count;
 use crate::filter::{Filter, Subject as Tested};
 use crate::graph::{Aim, Graph, Near, Steps};
 use crate::search::Searcher;
@@ -45,7 +46,7 @@ impl Searcher {
             top: TopK::new(ranking.depth, points),
             stats,
         };
-        search.stats.filter_estimated = search.among.estimate();
+        search.stats.filter_estimated = count::of(search.among.estimate());
         search.stats.reason = if ranking.exact {
             Reason::AskedExact
         } else {
@@ -90,7 +91,7 @@ impl ByExamples<'_> {
         if is_done {
             self.scan(coverage.others_of(self.among.state));
             self.stats.reason = Reason::WalkCheaper;
-            self.stats.ef = ef as u64;
+            self.stats.ef = count::of(ef as u64);
             self.stats.plan = self.among.walk_plan();
         }
         self.searcher.coverage = coverage;

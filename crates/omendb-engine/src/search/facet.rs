@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
+use crate::count;
 use crate::filter::Filter;
 use crate::payload::{PayloadPath, ValueRef};
 use crate::payload_index::{IndexKind, Schema};
@@ -126,7 +127,9 @@ impl Searcher {
             }
         });
         let counted = self.clock.now();
-        stats.scan_ns = counted.nanos_since(begun).saturating_sub(stats.filter_ns);
+        stats.scan_ns += counted
+            .nanos_since(begun)
+            .saturating_sub(count::value(stats.filter_ns));
         let mut counts: Vec<_> = counts.into_iter().collect();
         counts.sort_unstable_by(|(one, count), (other, more)| more.cmp(count).then(one.cmp(other)));
         counts.truncate(*limit);
@@ -135,8 +138,8 @@ impl Searcher {
             count,
         };
         let hits: Vec<_> = counts.into_iter().map(hit).collect();
-        stats.hits = hits.len() as u64;
-        stats.gather_ns = self.clock.now().nanos_since(counted);
+        stats.hits += hits.len() as u64;
+        stats.gather_ns += self.clock.now().nanos_since(counted);
         Ok(FacetResponse { hits, stats })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use omendb_distance::Distance;
 use omendb_metrics::Timestamp;
 
+use crate::count;
 use crate::filter::{Condition, Filter};
 use crate::graph::Graphs;
 use crate::payload_index::Indexes;
@@ -206,7 +207,7 @@ impl Searcher {
         let now = self.clock.now();
         stats.scan_ns += now
             .nanos_since(*begun)
-            .saturating_sub(stats.filter_ns + stats.rescore_ns - others_before);
+            .saturating_sub(count::value(stats.filter_ns + stats.rescore_ns - others_before));
         *begun = now;
         self.last = objective.vectors.into_iter().next().unwrap_or_default();
         Ok(found)

@@ -148,7 +148,7 @@ impl Searcher {
             .into_iter()
             .map(group)
             .collect::<Result<Vec<_>, Error>>()?;
-        stats.hits = groups.iter().map(|group| group.hits.len() as u64).sum();
+        stats.hits += groups.iter().map(|group| group.hits.len() as u64).sum::<u64>();
         stats.gather_ns += self.clock.now().nanos_since(begun);
         Ok(GroupResponse { groups, stats })
     }

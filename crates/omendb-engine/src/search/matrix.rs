@@ -92,8 +92,8 @@ impl Searcher {
             let found = self.find_among(subject, &level, Some(&slots), (&mut begun, &mut stats))?;
             rows.push(found.iter().filter_map(place).collect::<Vec<_>>());
         }
-        stats.hits = rows.iter().map(|row| row.len() as u64).sum();
-        stats.gather_ns = self.clock.now().nanos_since(begun);
+        stats.hits += rows.iter().map(|row| row.len() as u64).sum::<u64>();
+        stats.gather_ns += self.clock.now().nanos_since(begun);
         Ok(MatrixResponse {
             ids: drawn.iter().map(|found| found.id).collect(),
             rows,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::count;
 use crate::filter::Filter;
 use crate::graph::{Aim, Graph, Near, Origin, Steps};
 use crate::search::Searcher;
@@ -89,7 +90,7 @@ impl Nearest<'_> {
         if is_done {
             self.stats.reason = Reason::WalkCheaper;
             self.scan(coverage.others_of(self.among.state));
-            self.stats.ef = ef as u64;
+            self.stats.ef = count::of(ef as u64);
             self.stats.plan = self.among.walk_plan();
         }
         self.searcher.coverage = coverage;
@@ -117,7 +118,7 @@ impl Nearest<'_> {
                 (&mut scratch, self.stats),
             ),
             Some(filter) => {
-                self.stats.filter_estimated = self.among.estimate();
+                self.stats.filter_estimated = count::of(self.among.estimate());
                 let work = (&mut scratch, &mut *self.stats);
                 FilteredScan::new(state, self.comparison, work).run(
                     chunks,

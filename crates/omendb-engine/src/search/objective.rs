@@ -6,7 +6,7 @@ use crate::search::no_point;
 use crate::search::request::{ContextPair, Example, Query, Recommend, Strategy};
 use crate::state::{Chunk, Codes, ColumnLayout, State};
 use crate::validation::{check_dimension, check_finite};
-use crate::{Error, PointId, SearchStats, Vector, limits};
+use crate::{Count, Error, PointId, SearchStats, Vector, limits};
 
 /// Vectors to compare with, of which all are prepared for the distance.
 #[derive(Debug)]
@@ -157,7 +157,7 @@ impl Objective {
         &self,
         kernels: &Kernels,
         column: &ColumnLayout,
-        (rows, comparisons): (u64, u64),
+        (rows, comparisons): (Count, Count),
         stats: &mut SearchStats,
     ) {
         let dimension = column.dimension;

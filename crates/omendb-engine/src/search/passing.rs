@@ -2,6 +2,7 @@
 
 use omendb_metrics::Clock;
 
+use crate::count;
 use crate::filter::{Filter, Subject as Tested};
 use crate::payload_index::Selection;
 use crate::search::find::Subject;
@@ -25,7 +26,7 @@ pub(crate) fn for_each_passing<'a>(
     let mut selection = filter.and_then(|filter| Selection::of(indexes, filter, state));
     stats.plan = match (&selection, filter) {
         (Some(selection), _) => {
-            stats.filter_estimated = selection.estimate;
+            stats.filter_estimated = count::of(selection.estimate);
             Plan::IndexedScan
         }
         (None, Some(_)) => Plan::FilteredScan,

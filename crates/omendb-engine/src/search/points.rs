@@ -3,6 +3,7 @@
 use omendb_metrics::Clock;
 
 use crate::SearchStats;
+use crate::count;
 use crate::filter::{Filter, Subject as Tested};
 use crate::graph::{Near, Seeker, Steps};
 use crate::search::among::Among;
@@ -73,6 +74,7 @@ impl Seeker for Points<'_> {
     }
 
     fn goes_on(&self, steps: Steps) -> bool {
-        self.allowance.goes_on(steps.distances, self.checked, self.passed)
+        let seen = count::value(steps.distances);
+        self.allowance.goes_on(seen, self.checked, self.passed)
     }
 }

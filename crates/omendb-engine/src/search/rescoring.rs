@@ -3,16 +3,16 @@
 
 use omendb_metrics::Clock;
 
-use crate::SearchStats;
+use crate::{Count, SearchStats};
 
 /// The time of the rows that one scan rescores.
 #[derive(Debug)]
 pub(crate) struct Rescoring<'a> {
     clock: &'a Clock,
     /// Rows rescored when the scan began.
-    before: u64,
+    before: Count,
     /// Rows of the run that was timed, and its nanoseconds.
-    timed: Option<(u64, u64)>,
+    timed: Option<(Count, u64)>,
 }
 
 impl<'a> Rescoring<'a> {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use omendb_distance::{Distance, Kernels};
 use omendb_metrics::Clock;
 
-use crate::SearchStats;
 use crate::search::rescoring::Rescoring;
 use crate::search::screen::Screen;
 use crate::search::top_k::TopK;
 use crate::state::{Chunk, Codes, Rows, State};
+use crate::{Count, SearchStats};
 
 /// A first pass over codes is made if there are this many points to one hit: with fewer, too many rows get past it.
 /// Rows that enter the top k while it fills are scored in any case, about `k * ln(points / k)` of them.
@@ -147,7 +147,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// Counts rows that a walk compared by itself.
-    pub(crate) fn count_walked(&self, rows: u64, stats: &mut SearchStats) {
+    pub(crate) fn count_walked(&self, rows: Count, stats: &mut SearchStats) {
         let dimension = self.target.query.len();
         let (bytes, full) = match self.screen {
             Some(_) => {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use omendb_distance::Distance;
 use omendb_metrics::Timestamp;
 
+use crate::count;
 use crate::search::Searcher;
 use crate::search::diverse::choose;
 use crate::search::find::{Found, Level, Subject, check_diverse, scored};
@@ -167,7 +168,7 @@ impl Searcher {
         let now = self.clock.now();
         stats.scan_ns += now
             .nanos_since(*begun)
-            .saturating_sub(stats.filter_ns - filtered_before);
+            .saturating_sub(count::value(stats.filter_ns - filtered_before));
         *begun = now;
         Ok(found)
     }

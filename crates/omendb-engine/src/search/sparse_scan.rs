@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use omendb_metrics::Clock;
 
+use crate::count;
 use crate::filter::{Filter, Subject as Tested};
 use crate::payload_index::{Indexes, REGION_SLOTS, Selection};
 use crate::search::objective::Formula;
@@ -58,7 +59,7 @@ impl SparseScan<'_> {
             (None, None) => Plan::Exact,
         };
         if let Some(selection) = &selection {
-            stats.filter_estimated = selection.estimate;
+            stats.filter_estimated = count::of(selection.estimate);
         }
         let mut top = TopK::new(k, usize::try_from(self.state.ids.len()).unwrap_or(usize::MAX));
         let chunk_slots = self.state.layout.chunk_slots;

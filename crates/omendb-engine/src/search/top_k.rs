@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use crate::PointId;
+use crate::{Count, PointId, count};
 
 /// A candidate of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub(crate) struct Candidate {
 pub(crate) struct TopK {
     k: usize,
     heap: BinaryHeap<Worst>,
-    pushes: u64,
+    pushes: Count,
 }
 
 impl TopK {
@@ -28,7 +28,7 @@ impl TopK {
         Self {
             k,
             heap: BinaryHeap::with_capacity(k.min(available)),
-            pushes: 0,
+            pushes: count::of(0),
         }
     }
 
@@ -57,7 +57,7 @@ impl TopK {
     }
 
     /// Candidates that entered.
-    pub(crate) fn pushes(&self) -> u64 {
+    pub(crate) fn pushes(&self) -> Count {
         self.pushes
     }
 

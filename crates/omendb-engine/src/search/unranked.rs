@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use omendb_metrics::{Clock, Timestamp};
 
+use crate::count;
 use crate::filter::select;
 use crate::search::Searcher;
 use crate::search::find::{Found, Level, Subject};
@@ -43,7 +44,7 @@ impl Searcher {
         let now = self.clock.now();
         stats.scan_ns += now
             .nanos_since(*begun)
-            .saturating_sub(stats.filter_ns - filtered_before);
+            .saturating_sub(count::value(stats.filter_ns - filtered_before));
         *begun = now;
         Ok(Some(found))
     }

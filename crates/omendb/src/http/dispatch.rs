@@ -84,7 +84,7 @@ async fn respond(
     if app.telemetry.slow_queries.is_on() {
         call.tally.keep_bodies();
     }
-    if record.span.is_some() {
+    if record.is_traced() {
         call.tally.trace();
     }
     let result = answer(&app, &mut call, &mut record).await;
@@ -97,7 +97,9 @@ async fn respond(
     if !expects_continue {
         call.body.drain(DRAINED_BODY, DRAIN_TIME).await;
     }
-    record.collection = call.params.get("collection").map(str::to_owned);
+    if record.is_traced() {
+        record.collection = call.params.get("collection").map(str::to_owned);
+    }
     record.stats.request_bytes = call.body.received();
     record.stats.status = reply.status.as_u16();
     record.stats.response_bytes = reply.body.len() as u64;
@@ -118,15 +120,14 @@ async fn respond(
     Answered {
         response,
         left_body_unread,
-        exchange: exchange(record, call),
+        exchange: exchange(record, call.tally, call.params),
     }
 }
 
 /// Records the request as answered; what is left to record once the answer is written.
-fn exchange(mut record: Record, mut call: Call) -> Option<Exchange> {
+pub(super) fn exchange(mut record: Record, tally: Tally, mut params: PathParams) -> Option<Exchange> {
     let (app, began, stats) = (Arc::clone(&record.app), record.first_byte, record.stats);
     let identity = record.identity;
-    let tally = call.tally;
     // Its spans are known when the last byte is written, as its record is.
     let span = if tally.is_used { record.span.take() } else { None };
     let ready = app.clock.now();
@@ -137,7 +138,7 @@ fn exchange(mut record: Record, mut call: Call) -> Option<Exchange> {
             origin: stats.origin,
             verb: stats.verb,
             endpoint: stats.endpoint,
-            db_id: tally.db_id.or_else(|| call.params.take("collection")),
+            db_id: tally.db_id.or_else(|| params.take("collection")),
             status: stats.status,
             began,
             whole_nanos: 0,
@@ -278,14 +279,14 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// A request being served; recorded when dropped, so also when its client hangs up and its future is dropped with it.
-struct Record {
+pub(super) struct Record {
     app: Arc<App>,
-    began: Timestamp,
-    stats: RequestStats,
+    pub(super) began: Timestamp,
+    pub(super) stats: RequestStats,
     identity: Identity,
     /// When it is sampled.
     span: Option<Box<RequestSpan>>,
-    /// The collection in its path, for the span.
+    /// The collection in its path, for the span; nothing without one.
     collection: Option<String>,
     /// The other end of the connection, for the audit log.
     peer: IpAddr,
@@ -300,7 +301,7 @@ struct Record {
 const CLIENT_CLOSED: u16 = 499;
 
 impl Record {
-    fn begin(app: &Arc<App>, method: &Method, peer: IpAddr) -> Self {
+    pub(super) fn begin(app: &Arc<App>, method: &Method, peer: IpAddr) -> Self {
         let stats = RequestStats {
             verb: Verb::of(method),
             endpoint: EndpointLabel::UNMATCHED,
@@ -327,7 +328,7 @@ impl Record {
     }
 
     /// It was routed.
-    fn is_for(&mut self, endpoint: EndpointLabel) {
+    pub(super) fn is_for(&mut self, endpoint: EndpointLabel) {
         let windows = &self.app.telemetry.windows;
         windows.in_flight(self.stats.endpoint()).sub(1);
         self.stats.endpoint = endpoint;
@@ -335,7 +336,7 @@ impl Record {
     }
 
     /// Gives it its names, and a span if it is sampled.
-    fn identify(&mut self, headers: &HeaderMap) -> Scope {
+    pub(super) fn identify(&mut self, headers: &HeaderMap) -> Scope {
         let ids = &self.app.telemetry.request_ids;
         self.identity = Identity::of(headers, ids);
         let Identity { request, parent } = self.identity;
@@ -355,6 +356,11 @@ impl Record {
             detail: detail.map(str::to_owned),
             ..Entry::new(action, Arc::clone(&call.caller.name))
         }));
+    }
+
+    /// Whether it is sampled.
+    pub(super) fn is_traced(&self) -> bool {
+        self.span.is_some()
     }
 
     /// What a sampled request's answer says of its span.
