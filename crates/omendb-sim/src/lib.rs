@@ -19,4 +19,4 @@ mod sim_fs;
 pub use fault::{Fault, Injected};
 pub use images::CrashPoint;
 pub use rng::Rng;
-pub use sim_fs::{Delays, SimFs, SyncHold};
+pub use sim_fs::{Delays, ReadHold, SimFs, SyncHold};

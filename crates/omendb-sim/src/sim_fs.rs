@@ -48,6 +48,9 @@ struct State {
     /// Syncs of files wait while this is not zero.
     holds: usize,
     syncs_waiting: usize,
+    /// Reads of these files wait; one that is held twice is in here twice.
+    held_reads: Vec<u64>,
+    reads_waiting: usize,
 }
 
 impl SimFs {
@@ -72,6 +75,8 @@ impl SimFs {
             delays: None,
             holds: 0,
             syncs_waiting: 0,
+            held_reads: Vec::new(),
+            reads_waiting: 0,
         };
         let shared = Shared {
             state: Mutex::new(state),
@@ -138,6 +143,25 @@ impl SimFs {
         self.state().syncs_waiting
     }
 
+    /// Makes reads of a file, which must exist, wait until the hold is dropped.
+    pub fn hold_reads(&self, path: &Path) -> ReadHold {
+        let mut state = self.state();
+        let inode = match state.disk.node(path) {
+            Some(Node::File(inode)) => Some(inode),
+            Some(Node::Directory) | None => None,
+        };
+        state.held_reads.extend(inode);
+        ReadHold {
+            shared: Arc::clone(&self.shared),
+            inode,
+        }
+    }
+
+    /// Reads that wait for a hold to be dropped.
+    pub fn reads_waiting(&self) -> usize {
+        self.state().reads_waiting
+    }
+
     /// Flips the bits of `mask` in a byte of a file, as a decaying medium does. The path and offset must exist.
     pub fn rot(&self, path: &Path, offset: u64, mask: u8) {
         let mut state = self.state();
@@ -167,6 +191,11 @@ impl SimFs {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until a hold is dropped.
+    fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        self.released.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -379,11 +408,7 @@ impl SimFile {
         let mut state = self.shared.state();
         while state.holds > 0 {
             state.syncs_waiting += 1;
-            state = self
-                .shared
-                .released
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.shared.wait(state);
             state.syncs_waiting -= 1;
         }
         if let Some((time, delays)) = &state.delays {
@@ -404,6 +429,11 @@ impl SimFile {
 impl File for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.shared.state();
+        while state.held_reads.contains(&self.inode) {
+            state.reads_waiting += 1;
+            state = self.shared.wait(state);
+            state.reads_waiting -= 1;
+        }
         if let Some(error) = state.begin(Operation::Other) {
             return Err(error);
         }
@@ -472,6 +502,28 @@ pub struct SyncHold {
 impl Drop for SyncHold {
     fn drop(&mut self) {
         self.shared.state().holds -= 1;
+        self.shared.released.notify_all();
+    }
+}
+
+/// Keeps reads of a file waiting; see [`SimFs::hold_reads`].
+#[derive(Debug)]
+pub struct ReadHold {
+    shared: Arc<Shared>,
+    inode: Option<u64>,
+}
+
+impl Drop for ReadHold {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        let held = state
+            .held_reads
+            .iter()
+            .position(|inode| Some(*inode) == self.inode);
+        if let Some(position) = held {
+            state.held_reads.swap_remove(position);
+        }
+        drop(state);
         self.shared.released.notify_all();
     }
 }

@@ -21,16 +21,16 @@ use crate::server::{Directory, command, create_collection, upsert};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server in this process, on a simulated disk.
-struct Server {
+pub(crate) struct Server {
     runtime: Runtime,
     server: Option<omendb::server::Server>,
     /// The name of the directory on the simulated disk; on the real one for credentials, of which there are none.
-    directory: Arc<Directory>,
+    pub(crate) directory: Arc<Directory>,
 }
 
 impl Server {
     /// Starts it and waits until it is loaded.
-    fn start(fs: &SimFs, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn start(fs: &SimFs, change: impl FnOnce(&mut Config)) -> Self {
         let server = Self::start_unready(fs, change);
         server.wait_ready();
         server
@@ -51,7 +51,7 @@ impl Server {
         Self::start_in(directory, fs, |_| ())
     }
 
-    fn start_in(directory: Arc<Directory>, fs: &SimFs, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn start_in(directory: Arc<Directory>, fs: &SimFs, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             data_dir: directory.data(),
@@ -81,7 +81,7 @@ impl Server {
         self.server.as_ref().expect("it runs until it is dropped")
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(self.server().address)
     }
 

@@ -44,6 +44,7 @@ mod logs; // lines name their request, show no secrets, and their level is chang
 mod movement; // each operation moves exactly the figures it is about
 mod orders; // points in order of a payload key, and points drawn by chance
 mod queries; // queries by examples, by fusion and in batches find what their formulas say
+mod readiness; // /readyz says how far loading is, and what waits meanwhile
 mod real_data; // 50,000 real points: exact answers equal the given neighbours
 mod secrets; // what is planted in every input is in no output
 mod shipped; // what deploy/ ships names only what is exported; the image
