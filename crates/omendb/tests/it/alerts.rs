@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::consumers::provided;
-use crate::server::Directory;
+use serde_json::{Value, json};
+
+use crate::consumers::{Monitor, configure, provided};
+use crate::server::{Directory, Server};
 use crate::shipped::{files, read, root, succeeds};
 
 const ALERTS: &str = "deploy/prometheus/rules/alerts.yml";
@@ -134,4 +137,106 @@ fn alerts_fire_when_they_should_and_are_silent_when_not() {
             .current_dir(root().join("deploy/prometheus"));
         succeeds(command);
     }
+}
+
+/// Vectors of the collections whose recall is judged: random, which graphs find hardest.
+fn random_vectors(count: usize, seed: u64) -> Vec<Vec<f64>> {
+    const DIMENSION: usize = 96;
+    let mut state = seed;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as f64 / f64::from(1_u32 << 30) - 1.0
+    };
+    (0..count)
+        .map(|_| (0..DIMENSION).map(|_| next()).collect())
+        .collect()
+}
+
+/// A collection of random vectors that has a graph.
+fn with_graph(server: &Server, token: &str, name: &str) {
+    let mut client = server.client_with(token);
+    let points: Vec<Value> = random_vectors(3_000, 1)
+        .iter()
+        .enumerate()
+        .map(|(id, vector)| json!({"id": id, "vector": vector}))
+        .collect();
+    let config = json!({"vectors": {"size": 96, "distance": "Euclid"}, "optimizers_config": {"indexing_threshold": 1}});
+    client.put(&format!("/collections/{name}"), &config).result();
+    for points in points.chunks(1_000) {
+        let path = format!("/collections/{name}/points?wait=true");
+        client.put(&path, &json!({"points": points})).result();
+    }
+    let begin = Instant::now();
+    let indexed = |client: &mut crate::client::Client| {
+        let info = client.get(&format!("/collections/{name}")).result();
+        info["indexed_vectors_count"].as_u64().unwrap_or(0)
+    };
+    while indexed(&mut client) < 2_500 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "no graph of {name}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// An index that is walked with as few candidates as there are hits finds too little. The shipped rules say so over what a
+/// real server exports, and of the other collection, which is compared exactly, they say nothing. Only the time for which a
+/// condition has to hold is shorter.
+#[test]
+fn the_alert_for_low_recall_fires_over_a_degraded_index_and_no_other() {
+    let Some(program) = provided("OMENDB_TEST_PROMETHEUS") else {
+        return;
+    };
+    let directory = Directory::new();
+    let admin = directory.token("admin", &["--permission", "admin"]);
+    let scraper = directory.token("prometheus", &["--permission", "metrics:read"]);
+    let server = Server::start_in(&directory, &[]);
+    with_graph(&server, &admin, "degraded");
+    with_graph(&server, &admin, "exact");
+    let configuration = configure(&server, &scraper);
+    let rules = directory.path().join("rules/alerts.yml");
+    let shipped = read(&rules);
+    assert!(shipped.contains("for: 5m"), "{shipped}");
+    std::fs::write(&rules, shipped.replace("for: 5m", "for: 1s")).expect("the rules can be written");
+    let mut prometheus = Monitor::prometheus_with(program, &configuration, directory.path(), &[]);
+
+    let measured = |name: &str| {
+        let page = crate::page::Page::scrape(&mut server.client_with(&admin));
+        let series = format!(r#"omendb_engine_accuracy_samples_total{{db_id="{name}",outcome="measured"}}"#);
+        page.get(&series).unwrap_or(0.0)
+    };
+    // The probe draws fifty of each, and some before the first scrape that do not count as an increase.
+    let mut client = server.client_with(&admin);
+    let begin = Instant::now();
+    while measured("degraded") < 70.0 || measured("exact") < 70.0 {
+        assert!(
+            begin.elapsed() < Duration::from_secs(240),
+            "{} and {} samples",
+            measured("degraded"),
+            measured("exact")
+        );
+        for query in random_vectors(50, begin.elapsed().as_nanos() as u64) {
+            let few = json!({"query": query, "limit": 10, "params": {"hnsw_ef": 10}});
+            client.post("/collections/degraded/points/query", &few).result();
+            let exact = json!({"query": query, "limit": 10, "params": {"exact": true}});
+            client.post("/collections/exact/points/query", &exact).result();
+        }
+    }
+    let ratio = |prometheus: &mut Monitor, name: &str| {
+        prometheus.value(&format!(
+            r#"omendb_engine_search_accuracy_ratio{{db_id="{name}"}}"#
+        ))
+    };
+    let (low, high) = (
+        ratio(&mut prometheus, "degraded"),
+        ratio(&mut prometheus, "exact"),
+    );
+    assert!(low < 0.9 && high > 0.999, "{low} and {high}");
+    let firing = r#"ALERTS{alertname="OmenDBRecallLow",alertstate="firing",db_id="degraded"}"#;
+    assert_eq!(prometheus.value(firing), 1.0);
+    let by_plan =
+        r#"ALERTS{alertname="OmenDBRecallLowForAPlan",alertstate="firing",plan="graph",db_id="degraded"}"#;
+    assert_eq!(prometheus.value(by_plan), 1.0);
+    let others = prometheus.ask(r#"ALERTS{alertname=~"OmenDBRecall.*",db_id!="degraded"}"#);
+    assert_eq!(others["data"]["result"], json!([]), "{others}");
 }

@@ -231,7 +231,7 @@ impl Monitor {
 }
 
 /// Writes the shipped scrape job and rules beside the server's data, with its address and once a second.
-fn configure(server: &Server, token: &str) -> PathBuf {
+pub(crate) fn configure(server: &Server, token: &str) -> PathBuf {
     let directory = server.directory.path();
     let shipped = root().join("deploy/prometheus");
     let job = std::fs::read_to_string(shipped.join("prometheus.yml")).expect("the job is shipped");
