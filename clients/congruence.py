@@ -25,6 +25,7 @@ NOT_APPLICABLE = [
     ("test_query.py::test_flat_query_multivector_interface", MULTIVECTORS),
     ("test_query_batch.py::test_multivec_query_batch", MULTIVECTORS),
     ("test_modify_named_vector.py::test_create_and_delete_vector_name", MULTIVECTORS),
+    ("test_updates.py::test_update_vectors", MULTIVECTORS),
 ]
 
 

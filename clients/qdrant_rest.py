@@ -353,6 +353,36 @@ def vectors_are_replaced_and_taken_away(both):
 
 
 @flow.step
+def vectors_come_and_go(both):
+    both.change(lambda client: client.create_collection("bare", vectors_config={}))
+    bare = [models.PointStruct(id=number, vector={}, payload=payload(number)) for number in range(30)]
+    both.change(lambda client: client.upsert("bare", points=bare, wait=True))
+    added = {
+        "text": models.DenseVectorNameConfig(dense=models.DenseVectorConfig(size=DIMENSION, distance="Dot")),
+        "image": models.DenseVectorNameConfig(dense=models.DenseVectorConfig(size=8, distance="Euclid")),
+        "words": models.SparseVectorNameConfig(sparse=models.SparseVectorConfig(modifier="idf")),
+    }
+    words = models.SparseVector(indices=[1, 5], values=[0.5, 2.0])
+    for name, config in added.items():
+        both.change(lambda client, n=name, c=config: client.create_vector_name("bare", n, c))
+        vectors = {"text": VECTORS, "image": IMAGES}.get(name)
+        given = [
+            models.PointVectors(id=number, vector={name: words if vectors is None else vectors[number].tolist()})
+            for number in range(len(name), 30)
+        ]
+        both.change(lambda client, g=given: client.update_vectors("bare", points=g))
+        query = words if vectors is None else QUERIES[0].tolist()[: vectors.shape[1]]
+        both.same(
+            lambda client, n=name, q=query: client.query_points("bare", query=q, using=n, limit=50, with_payload=True)
+        )
+    both.change(lambda client: client.delete_vector_name("bare", "text"))
+    both.same(lambda client: client.scroll("bare", limit=50, with_vectors=True)[0])
+    refused(lambda: both.ours.query_points("bare", query=QUERIES[0].tolist(), using="text"), 400)
+    refused(lambda: both.ours.delete_vector_name("bare", "text"), 400)
+    both.change(lambda client: client.delete_collection("bare"))
+
+
+@flow.step
 def a_batch_of_changes_takes_effect(both):
     changes = [
         models.UpsertOperation(

@@ -42,7 +42,6 @@ fn main() -> Result<(), String> {
         .config()
         .vector("")
         .map_err(|error| error.to_string())?
-        .1
         .dimension;
     let vectors = std::fs::read(vectors).map_err(|error| format!("{vectors}: {error}"))?;
     let (floats, _) = vectors.as_chunks();

@@ -10,6 +10,7 @@ use omendb_storage::{AtomicFile, FileSystem};
 
 use format::{VERSION, decode, encode};
 
+use crate::numbering::Numbering;
 use crate::{CollectionConfig, Error, Uuid};
 
 const FILE: &str = "catalog";
@@ -20,6 +21,7 @@ const MAGIC: [u8; 8] = *b"OMENCATL";
 pub(crate) struct CatalogEntry {
     pub(crate) id: Uuid,
     pub(crate) config: CollectionConfig,
+    pub(crate) numbering: Numbering,
 }
 
 /// The catalogue in memory and its file.

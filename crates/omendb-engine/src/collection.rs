@@ -32,12 +32,13 @@ use crate::filter::select;
 use crate::graph::Graphs;
 use crate::ledger::{Charge, Component};
 use crate::metrics::CollectionSeries;
+use crate::numbering::Numbering;
 use crate::payload_index::{Build, Indexes};
 use crate::projection::Projection;
 use crate::quality::Defect;
 use crate::recall::{Accuracy, AccuracyReport};
 use crate::sparse_index::{self, SparseIndexes};
-use crate::state::State;
+use crate::state::{Layout, State};
 use crate::{
     CollectionConfig, Error, ErrorKind, Filter, IndexInfo, PayloadSelector, PointId, Record, SearchStats,
     VectorSelector, WriteBatch, WriteOutcome, limits, validation,
@@ -79,11 +80,11 @@ impl Collection {
     /// A collection that is not loaded yet.
     pub(crate) fn new(
         name: &str,
-        config: CollectionConfig,
+        of: (&CollectionConfig, &Numbering),
         services: &Arc<Services>,
         series: Arc<Series<CollectionSeries>>,
     ) -> Self {
-        let shared = Arc::new(Shared::new(config, services, series));
+        let shared = Arc::new(Shared::new(of, services, series));
         let (queue, snapshot_turn) = (OnceLock::new(), Mutex::new(()));
         Self {
             name: name.to_owned(),
@@ -136,12 +137,14 @@ impl Collection {
         done: Box<dyn FnOnce(Result<WriteOutcome, Error>) + Send>,
     ) -> Result<(), Error> {
         let queue = self.writable()?;
-        self.shared.quality.look_at(&self.shared.layout, &batch);
-        let checked = validation::encode(&self.shared.layout, batch)?;
+        let layout = Arc::clone(&self.shared.published().layout);
+        self.shared.quality.look_at(&layout, &batch);
+        let checked = validation::encode(&layout, batch)?;
         let validation::CheckedBatch { steps, points, bytes } = checked;
         let write = PendingWrite {
             _charge: Charge::new(&self.shared.ledger, Component::LogBuffers, bytes),
             steps,
+            layout,
             points,
             submitted: self.shared.services.clock.now(),
         };
@@ -181,8 +184,8 @@ impl Collection {
         with_vector: &VectorSelector,
     ) -> Result<Vec<Record>, Error> {
         check_page("ids", ids.len())?;
-        let projection = Projection::new(&self.config(), with_payload, with_vector)?;
         let state = self.snapshot()?;
+        let projection = Projection::new(&state.layout, with_payload, with_vector)?;
         let slots = ids.iter().filter_map(|id| state.ids.get(*id));
         slots
             .filter_map(|slot| projection.record(&state, slot).transpose())
@@ -224,8 +227,8 @@ impl Collection {
         let clock = &self.shared.services.clock;
         check_page("limit", page.limit)?;
         page.filter.map_or(Ok(()), Filter::check)?;
-        let projection = Projection::new(&self.config(), page.with_payload, page.with_vector)?;
         let state = self.snapshot()?;
+        let projection = Projection::new(&state.layout, page.with_payload, page.with_vector)?;
         stats.sequence = state.sequence;
         let places = (page.offset, page.limit);
         let (slots, next) = select::page(&state, page.filter, places, (clock, stats));
@@ -327,6 +330,32 @@ impl Collection {
             self.shared.publish_sparse_indexes(newer.clone());
             self.shared.status() != CollectionStatus::Closed
         });
+        // A vector may have gone meanwhile.
+        let (indexes, layout) = (self.shared.sparse_indexes(), &self.shared.published().layout);
+        if !indexes.is_only_of(layout) {
+            self.shared.publish_sparse_indexes(indexes.retained(layout));
+        }
+    }
+
+    /// Checks that it takes writes.
+    pub(crate) fn check_writable(&self) -> Result<(), Error> {
+        self.writable().map(drop)
+    }
+
+    /// Gives the points the vectors of `config`, whose catalogue is durable: visible on return. What stood beside a vector
+    /// that is gone is let go of.
+    pub(crate) fn reshape(&self, config: CollectionConfig, numbering: &Numbering) -> Result<(), Error> {
+        let queue = self.writable()?;
+        let before = self.shared.published();
+        let layout = Box::new(Layout::numbered(&config, numbering));
+        // The configuration is durable, so a full queue must not keep it from taking effect.
+        let reshaped = queue.run_unbounded(Op::Reshape(layout));
+        reshaped.map_err(|refusal| self.refused(refusal))??;
+        self.shared.set_config(config);
+        self.shared
+            .follow_layout((&before.layout, &self.shared.published().layout));
+        self.remove_stray_graph_files();
+        Ok(())
     }
 
     /// Takes nothing more, carries out what waits, and closes the log.

@@ -1,4 +1,4 @@
-//! What a collection is: its vectors, fixed when it is created, and how it serves them, which may change.
+//! What a collection is: its vectors, which may be added and deleted but not changed, and how it serves them.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::{Error, Payload, PayloadChange, limits};
 /// The name of the vector of a collection that has only one and did not name it.
 pub const UNNAMED: &str = "";
 
-/// One version of a collection's configuration. Names, dimensions and distances of vectors stay, the rest may change.
+/// One version of a collection's configuration. Dimensions and distances of vectors stay, the rest may change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CollectionConfig {
-    /// The dense vectors by name: either only [`UNNAMED`], or some with names.
+    /// The dense vectors by name, of which one may be [`UNNAMED`].
     pub vectors: BTreeMap<String, VectorConfig>,
     /// The sparse vectors by name, of which none is that of a dense one.
     pub sparse_vectors: BTreeMap<String, SparseConfig>,
@@ -179,30 +179,18 @@ impl CollectionConfig {
         Ok(())
     }
 
-    /// Whether the collection has one vector without a name.
+    /// Whether the collection has a vector without a name.
     pub fn is_unnamed(&self) -> bool {
         self.vectors.contains_key(UNNAMED)
     }
 
-    /// The position of a vector among the collection's, in order of names, and its configuration.
+    /// The configuration of a dense vector.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) naming the vector, if there is none of that name.
-    pub fn vector(&self, name: &str) -> Result<(usize, VectorConfig), Error> {
-        let found = self
-            .vectors
-            .iter()
-            .enumerate()
-            .find(|(_, (known, _))| *known == name);
-        let (position, (_, &config)) = found.ok_or_else(|| self.unknown_vector(name))?;
-        Ok((position, config))
-    }
-
-    /// The position of a sparse vector among the collection's, in order of names, and its configuration.
-    pub fn sparse_vector(&self, name: &str) -> Option<(usize, SparseConfig)> {
-        let mut known = self.sparse_vectors.iter().enumerate();
-        let (position, (_, &config)) = known.find(|(_, (known, _))| *known == name)?;
-        Some((position, config))
+    pub fn vector(&self, name: &str) -> Result<VectorConfig, Error> {
+        let found = self.vectors.get(name).copied();
+        found.ok_or_else(|| self.unknown_vector(name))
     }
 
     /// Checks that there is a vector of that name, dense or sparse.
@@ -220,19 +208,65 @@ impl CollectionConfig {
         if self.sparse_vectors.contains_key(name) {
             return Error::invalid(format!("vector {name:?} is sparse, a dense one is expected"));
         }
-        if name == UNNAMED {
-            let dense = self.vectors.keys().chain(self.sparse_vectors.keys());
-            let names: Vec<_> = dense.map(String::as_str).collect();
-            return Error::invalid(format!(
-                "the collection's vectors are named: say which of {names:?}"
-            ));
+        no_vector(
+            name,
+            self.vectors
+                .keys()
+                .chain(self.sparse_vectors.keys())
+                .map(String::as_str),
+        )
+    }
+
+    /// Adds a dense vector; false, and nothing is changed, if there is this very one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) naming it, if there is another one of that name or the name is
+    /// empty.
+    pub fn add_vector(&mut self, name: &str, vector: VectorConfig) -> Result<bool, Error> {
+        check_new_name(name)?;
+        if self.sparse_vectors.contains_key(name) {
+            return Err(exists(name, "as a sparse vector"));
         }
-        if self.is_unnamed() && self.sparse_vectors.is_empty() {
-            return Error::invalid(format!(
-                "not existing vector name {name:?}: the collection has one unnamed vector"
-            ));
+        match self.vectors.get(name) {
+            Some(known) if (known.dimension, known.distance) == (vector.dimension, vector.distance) => {
+                Ok(false)
+            }
+            Some(_) => Err(exists(name, "with a different configuration")),
+            None => {
+                self.vectors.insert(name.to_owned(), vector);
+                Ok(true)
+            }
         }
-        Error::invalid(format!("not existing vector name {name:?}"))
+    }
+
+    /// Adds a sparse vector; as [`add_vector`](Self::add_vector).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_sparse_vector(&mut self, name: &str, vector: SparseConfig) -> Result<bool, Error> {
+        check_new_name(name)?;
+        if self.vectors.contains_key(name) {
+            return Err(exists(name, "as a dense vector"));
+        }
+        match self.sparse_vectors.get(name) {
+            Some(known) if known.modifier == vector.modifier => Ok(false),
+            Some(_) => Err(exists(name, "with a different configuration")),
+            None => {
+                self.sparse_vectors.insert(name.to_owned(), vector);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Removes a vector, dense or sparse.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) naming it, if there is none of that name.
+    pub fn remove_vector(&mut self, name: &str) -> Result<(), Error> {
+        self.check_vector(name)?;
+        self.vectors.remove(name);
+        self.sparse_vectors.remove(name);
+        Ok(())
     }
 
     /// Checks names and bounds.
@@ -241,14 +275,11 @@ impl CollectionConfig {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the offending value.
     pub fn validate(&self) -> Result<(), Error> {
         let count = self.vectors.len() + self.sparse_vectors.len();
-        if count == 0 || count > limits::MAX_VECTORS_PER_COLLECTION {
+        if count > limits::MAX_VECTORS_PER_COLLECTION {
             let most = limits::MAX_VECTORS_PER_COLLECTION;
             return Err(Error::invalid(format!(
-                "vectors: {count} of them, not 1 to {most}"
+                "vectors: {count} of them, more than {most}"
             )));
-        }
-        if self.vectors.len() > 1 && self.is_unnamed() {
-            return Err(Error::invalid("vectors: one without a name beside named ones"));
         }
         for name in self.vectors.keys().chain(self.sparse_vectors.keys()) {
             if name.len() > limits::MAX_NAME_BYTES {
@@ -289,26 +320,34 @@ impl CollectionConfig {
         check_metadata("options", &self.options)
     }
 
-    /// Checks that `newer` has the vectors that this has.
+    /// Checks that the vectors which `newer` has as well are the same there.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) otherwise.
-    pub(crate) fn check_same_vectors(&self, newer: &Self) -> Result<(), Error> {
-        let shape = |(name, vector): (&String, &VectorConfig)| {
-            let VectorConfig {
-                dimension,
-                distance,
-                graph: _,
-            } = *vector;
-            (name.clone(), dimension, distance)
-        };
-        let is_same_dense = self.vectors.iter().map(shape).eq(newer.vectors.iter().map(shape));
-        if is_same_dense && self.sparse_vectors == newer.sparse_vectors {
-            return Ok(());
+    pub(crate) fn check_kept_vectors(&self, newer: &Self) -> Result<(), Error> {
+        for (name, vector) in &newer.vectors {
+            let is_other = |known: &VectorConfig| {
+                (known.dimension, known.distance) != (vector.dimension, vector.distance)
+            };
+            if self.sparse_vectors.contains_key(name) || self.vectors.get(name).is_some_and(is_other) {
+                return Err(Error::invalid(format!(
+                    "vector {name:?}: its size and distance cannot be changed"
+                )));
+            }
         }
-        Err(Error::invalid(
-            "the size and distance of a vector cannot be changed",
-        ))
+        for (name, vector) in &newer.sparse_vectors {
+            let is_other = |known: &SparseConfig| known != vector;
+            if self.vectors.contains_key(name) || self.sparse_vectors.get(name).is_some_and(is_other) {
+                return Err(Error::invalid(format!("vector {name:?}: it cannot be changed")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `newer` has the vectors that this has, and no others.
+    pub(crate) fn has_same_names(&self, newer: &Self) -> bool {
+        self.vectors.keys().eq(newer.vectors.keys())
+            && self.sparse_vectors.keys().eq(newer.sparse_vectors.keys())
     }
 }
 
@@ -328,6 +367,27 @@ impl GraphConfig {
         }
         Ok(())
     }
+}
+
+/// No vector has `name`: the words are those that clients of the dialect look for.
+pub(crate) fn no_vector<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    let error = format!("Wrong input: Not existing vector name error: {name}");
+    if name != UNNAMED {
+        return Error::invalid(error);
+    }
+    let known: Vec<_> = known.collect();
+    Error::invalid(format!("{error}(none is unnamed: say which of {known:?})"))
+}
+
+fn exists(name: &str, how: &str) -> Error {
+    Error::invalid(format!("Wrong input: Vector `{name}` already exists {how}"))
+}
+
+fn check_new_name(name: &str) -> Result<(), Error> {
+    if name == UNNAMED {
+        return Err(Error::invalid("a vector can only be added with a name"));
+    }
+    Ok(())
 }
 
 fn check_metadata(field: &str, metadata: &Payload) -> Result<(), Error> {

@@ -84,7 +84,8 @@ impl Engine {
         let series = OpenGroup::new("db_id", options.max_series, options.clock.clone());
         let known = catalog.entries().iter();
         let collection = |(name, entry): (&String, &crate::catalog::CatalogEntry)| {
-            let collection = Collection::new(name, entry.config.clone(), &services, series.open(name));
+            let of = (&entry.config, &entry.numbering);
+            let collection = Collection::new(name, of, &services, series.open(name));
             (name.clone(), Arc::new(collection))
         };
         let collections = known.map(collection).collect();
@@ -121,7 +122,7 @@ impl Engine {
     /// [`ErrorKind::NotFound`] naming it.
     pub fn collection(&self, name: &str) -> Result<Arc<Collection>, Error> {
         let found = self.read_collections().get(name).cloned();
-        found.ok_or_else(|| Error::not_found(format!("collection {name:?} doesn't exist")))
+        found.ok_or_else(|| no_collection(name))
     }
 
     /// All collections, in order of names.
@@ -186,6 +187,11 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// There is no collection of that name: the words are those that clients of the dialect look for.
+fn no_collection(name: &str) -> Error {
+    Error::not_found(format!("Not found: Collection `{name}` doesn't exist!"))
 }
 
 fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

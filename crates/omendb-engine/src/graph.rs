@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use omendb_distance::Distance;
 
-use crate::state::{Chunk, Layout, State};
+use crate::state::{Layout, Rows, State};
 
 pub(crate) use block::Block;
 pub(crate) use build::{Build, Progress};
@@ -36,8 +36,8 @@ pub(crate) use node::Near;
 pub(crate) use origin::Origin;
 pub(crate) use walk::{Aim, Place, Seeker, Sight, Steps, View, Walk};
 
-/// The graphs of a collection at one moment, by the names of the vectors.
-pub(crate) type Graphs = BTreeMap<String, Arc<Graph>>;
+/// The graphs of a collection at one moment, by the numbers of the vectors.
+pub(crate) type Graphs = BTreeMap<u32, Arc<Graph>>;
 
 /// How a graph is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +52,6 @@ pub(crate) struct Tuning {
 #[derive(Clone, Debug)]
 pub(crate) struct Graph {
     pub(crate) tuning: Tuning,
-    /// The column's position in its layout.
-    column: usize,
     distance: Distance,
     /// Slots of a block: a power of two.
     block_slots: usize,
@@ -76,7 +74,6 @@ impl Graph {
     pub(crate) fn new(layout: &Layout, column: usize, tuning: Tuning) -> Self {
         Self {
             tuning,
-            column,
             distance: layout.columns[column].distance,
             block_slots: layout.chunk_slots,
             blocks: Vec::new(),
@@ -87,6 +84,11 @@ impl Graph {
             is_connected: true,
             unreachable: 0,
         }
+    }
+
+    /// Whether its nodes have the numbers of this layout's slots.
+    pub(crate) fn is_numbered_like(&self, layout: &Layout) -> bool {
+        self.block_slots == layout.chunk_slots
     }
 
     /// Nodes that no walk comes by.
@@ -119,19 +121,19 @@ impl Graph {
         Some((self.blocks.get(number)?.as_deref()?, position))
     }
 
-    /// Whether the points of a chunk are nodes.
-    pub(crate) fn covers(&self, number: usize, chunk: &Chunk) -> bool {
+    /// Whether the rows of a chunk are nodes.
+    pub(crate) fn covers(&self, rows: &Arc<Rows>, number: usize) -> bool {
         let block = self.blocks.get(number).and_then(Option::as_ref);
-        block.is_some_and(|block| block.is_of(chunk.shared_column(self.column)))
+        block.is_some_and(|block| block.is_of(rows))
     }
 
-    /// Vectors of the points that exist and are nodes.
-    pub(crate) fn covered_vectors(&self, state: &State) -> u64 {
+    /// Vectors of a column of the points that exist and are nodes.
+    pub(crate) fn covered_vectors(&self, state: &State, column: usize) -> u64 {
         let covered = state
             .chunks()
-            .filter(|(number, chunk)| self.covers(*number, chunk));
+            .filter(|(number, chunk)| self.covers(chunk.shared_column(column), *number));
         covered
-            .map(|(_, chunk)| chunk.alive.and(&chunk.column(self.column).present).count() as u64)
+            .map(|(_, chunk)| chunk.alive.and(&chunk.column(column).present).count() as u64)
             .sum()
     }
 

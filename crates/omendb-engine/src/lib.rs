@@ -42,6 +42,7 @@ mod health;
 mod id;
 mod ledger;
 mod metrics;
+mod numbering;
 mod payload;
 mod payload_index;
 mod point;

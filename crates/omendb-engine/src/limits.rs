@@ -6,6 +6,8 @@ pub const MAX_DIMENSION: usize = 65_536;
 pub const MAX_SPARSE_TERMS: usize = 65_536;
 /// Vectors of one collection, dense and sparse ones together.
 pub const MAX_VECTORS_PER_COLLECTION: usize = 32;
+/// Vectors that one collection may have one after another, those deleted since included.
+pub const MAX_VECTORS_EVER: u32 = 1 << 24;
 /// Links of a node of a graph.
 pub const MAX_GRAPH_M: usize = 1_024;
 /// Candidates a node's links are chosen from while a graph is built: fewer make no graph worth searching, more only time.

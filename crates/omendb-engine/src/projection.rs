@@ -2,7 +2,7 @@
 
 use crate::config::UNNAMED;
 use crate::state::{Chunk, Layout, State};
-use crate::{CollectionConfig, Error, PayloadSelector, PointId, Record, Vector, VectorSelector, Vectors};
+use crate::{Error, PayloadSelector, PointId, Record, Vector, VectorSelector, Vectors};
 
 /// What to carry, its vector names checked against the collection.
 #[derive(Clone, Copy, Debug)]
@@ -15,13 +15,13 @@ impl<'a> Projection<'a> {
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a vector that the collection does not have.
     pub(crate) fn new(
-        config: &CollectionConfig,
+        layout: &Layout,
         payload: &'a PayloadSelector,
         vectors: &'a VectorSelector,
     ) -> Result<Self, Error> {
         if let VectorSelector::Named(names) = vectors {
             for name in names {
-                config.check_vector(name)?;
+                layout.check_vector(name)?;
             }
         }
         Ok(Self { payload, vectors })

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! record   = { effect }
-//! effect   = 1, u32 count, ids, columns, payloads      upsert
+//! effect   = 1, u32 count, ids, columns, payloads      upsert, where the vectors are those of the beginning
 //!          | 2, u32 count, ids                         delete
 //!          | 3, u32 count, ids, payloads               replace the payloads of points that exist
 //!          | 4, u8 kind, u16 length, UTF-8 bytes         index a payload key: kind 1.. in order of the kinds, 0 none
+//!          | 5, u32 count, ids, forms, columns, payloads   upsert, where vectors were added or deleted
 //! ids      = { 0, u64 | 1, u128 }                      a number or a UUID
-//! columns  = for each dense vector of the collection, in order of names:
+//! forms    = u16 count, { u32 number, 0 sparse | 1, u32 dimension }     the vectors that there are columns of
+//! columns  = for each dense vector of the collection, in order of names, or of the forms:
 //!            0                                         no point has it
 //!          | 1, { f32 }                                all have it: count x dimension elements
 //!          | 2, bitmap, { f32 }                        one bit per point, then the rows of those that have it
@@ -16,13 +18,15 @@
 //! terms    = { u32 length }, { u32 index }, { f32 }    all lengths, then all indices, ascending in a row, then all values
 //! payloads = { u32 length }, bytes                     all lengths, then all payloads
 //! ```
-//! Everything is little-endian. Dimensions and names come from the catalogue. Snapshots consist of upserts too.
+//! Everything is little-endian. Dimensions, names and numbers come from the catalogue; columns of numbers that it does
+//! not have any more are passed over. Snapshots consist of upserts too.
 
 mod sparse;
 
 use std::sync::Arc;
 
 use crate::ledger::Ledger;
+use crate::numbering::Form;
 use crate::payload::{PayloadSegment, check_payload};
 use crate::state::{Chunk, Layout, SparseRow, Terms};
 use crate::{Error, IndexKind, Payload, PayloadPath, PointId, Uuid, limits};
@@ -31,8 +35,11 @@ const UPSERT: u8 = 1;
 const DELETE: u8 = 2;
 const PAYLOADS: u8 = 3;
 const INDEX: u8 = 4;
+const FORMED_UPSERT: u8 = 5;
 const NUMBER: u8 = 0;
 const UUID: u8 = 1;
+const SPARSE: u8 = 0;
+const DENSE: u8 = 1;
 const ABSENT: u8 = 0;
 const COMPLETE: u8 = 1;
 const PARTIAL: u8 = 2;
@@ -85,8 +92,20 @@ struct Column<'a> {
     rows: RowBytes<'a>,
 }
 
-#[derive(Debug)]
+impl Column<'_> {
+    /// Of points none of which has the vector.
+    fn absent(dimension: usize) -> Self {
+        Self {
+            presence: Presence::None,
+            dimension,
+            rows: &[],
+        }
+    }
+}
+
+#[derive(Debug, Default)]
 enum Presence<'a> {
+    #[default]
     None,
     All,
     Some(&'a [u8]),
@@ -172,7 +191,14 @@ pub(crate) fn decode<'a>(layout: &Layout, record: &'a [u8]) -> Result<Vec<Effect
         let count = u32::from_le_bytes(reader.array()?) as usize;
         let ids = reader.ids(count)?;
         effects.push(match kind {
-            UPSERT => Effect::Upsert(reader.upsert(layout, ids)?),
+            UPSERT => {
+                let forms: Vec<_> = (0..).zip(layout.first.iter().copied()).collect();
+                Effect::Upsert(reader.upsert((layout, &forms), ids)?)
+            }
+            FORMED_UPSERT => {
+                let forms = reader.forms()?;
+                Effect::Upsert(reader.upsert((layout, &forms), ids)?)
+            }
             DELETE => Effect::Delete(ids),
             PAYLOADS => {
                 let payloads = reader.payloads(count)?;
@@ -188,18 +214,43 @@ pub(crate) fn decode<'a>(layout: &Layout, record: &'a [u8]) -> Result<Vec<Effect
     Ok(effects)
 }
 
-/// Appends an upsert to `record`.
+/// Appends an upsert to `record`, of points with the vectors of `layout`.
 pub(crate) fn put_upsert<'a>(
-    record: &mut Vec<u8>,
+    (layout, record): (&Layout, &mut Vec<u8>),
     ids: &[PointId],
     columns: &Columns<'_>,
     payloads: impl Iterator<Item = &'a Payload> + Clone,
 ) {
     let Columns { dense, sparse } = columns;
-    put_ids(record, UPSERT, ids);
+    if layout.is_first {
+        put_ids(record, UPSERT, ids);
+    } else {
+        put_ids(record, FORMED_UPSERT, ids);
+        put_forms(record, layout);
+    }
     dense.iter().for_each(|rows| put_column(record, rows));
     sparse.iter().for_each(|rows| put_sparse_column(record, rows));
     put_payload_bytes(record, payloads);
+}
+
+fn put_forms(record: &mut Vec<u8>, layout: &Layout) {
+    // A collection has at most `MAX_VECTORS_PER_COLLECTION`.
+    record.extend_from_slice(&(layout.forms().count() as u16).to_le_bytes());
+    for (number, form) in layout.forms() {
+        record.extend_from_slice(&number.to_le_bytes());
+        put_form(record, form);
+    }
+}
+
+/// Appends what a record holds of one vector.
+pub(crate) fn put_form(bytes: &mut Vec<u8>, form: Form) {
+    match form {
+        Form::Sparse => bytes.push(SPARSE),
+        Form::Dense(dimension) => {
+            bytes.push(DENSE);
+            bytes.extend_from_slice(&(dimension as u32).to_le_bytes());
+        }
+    }
 }
 
 /// Appends new payloads for points that exist to `record`.
@@ -279,7 +330,7 @@ fn points_record(layout: &Layout, chunk: &Chunk, positions: &[usize]) -> Vec<u8>
     };
     let payloads = positions.iter().map(|&position| chunk.payload(position));
     let mut record = Vec::new();
-    put_upsert(&mut record, &ids, &columns, payloads);
+    put_upsert((layout, &mut record), &ids, &columns, payloads);
     record
 }
 
@@ -347,16 +398,52 @@ impl<'a> Reader<'a> {
         Self { bytes }
     }
 
+    /// What was not read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub(crate) fn is_at_end(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    fn upsert(&mut self, layout: &Layout, ids: Vec<PointId>) -> Result<Upsert<'a>, Error> {
+    /// Points with columns of these forms, of which the upsert has those that the layout has.
+    fn upsert(
+        &mut self,
+        (layout, forms): (&Layout, &[(u32, Form)]),
+        ids: Vec<PointId>,
+    ) -> Result<Upsert<'a>, Error> {
         let count = ids.len();
-        let column = |column: &crate::state::ColumnLayout| self.column(count, column.dimension);
-        let columns = layout.columns.iter().map(column).collect::<Result<Vec<_>, _>>()?;
-        let sparse = layout.sparse.iter().map(|_| self.sparse_column(count));
-        let sparse = sparse.collect::<Result<Vec<_>, _>>()?;
+        let mut columns: Vec<_> = layout
+            .columns
+            .iter()
+            .map(|column| Column::absent(column.dimension))
+            .collect();
+        let mut sparse: Vec<_> = layout.sparse.iter().map(|_| SparseColumn::default()).collect();
+        for &(number, form) in forms {
+            match form {
+                Form::Dense(dimension) => {
+                    let column = self.column(count, dimension)?;
+                    let place = layout.columns.iter().position(|known| known.number == number);
+                    if let Some(known) = place.and_then(|place| columns.get_mut(place)) {
+                        if known.dimension != dimension {
+                            return Err(Error::corrupt(format!(
+                                "record with a vector of dimension {dimension} where {} is expected",
+                                known.dimension
+                            )));
+                        }
+                        *known = column;
+                    }
+                }
+                Form::Sparse => {
+                    let column = self.sparse_column(count)?;
+                    let place = layout.sparse.iter().position(|known| known.number == number);
+                    if let Some(known) = place.and_then(|place| sparse.get_mut(place)) {
+                        *known = column;
+                    }
+                }
+            }
+        }
         let payloads = self.payloads(count)?;
         Ok(Upsert {
             ids,
@@ -364,6 +451,32 @@ impl<'a> Reader<'a> {
             sparse,
             payloads,
         })
+    }
+
+    fn forms(&mut self) -> Result<Vec<(u32, Form)>, Error> {
+        let count = usize::from(u16::from_le_bytes(self.array()?));
+        if count > limits::MAX_VECTORS_PER_COLLECTION {
+            return Err(Error::corrupt(format!("record with columns of {count} vectors")));
+        }
+        (0..count)
+            .map(|_| Ok((u32::from_le_bytes(self.array()?), self.form()?)))
+            .collect()
+    }
+
+    /// What a record holds of one vector.
+    pub(crate) fn form(&mut self) -> Result<Form, Error> {
+        match self.byte()? {
+            SPARSE => Ok(Form::Sparse),
+            DENSE => match u32::from_le_bytes(self.array()?) as usize {
+                dimension @ 1..=limits::MAX_DIMENSION => Ok(Form::Dense(dimension)),
+                dimension => Err(Error::corrupt(format!(
+                    "record with a vector of dimension {dimension}"
+                ))),
+            },
+            other => Err(Error::corrupt(format!(
+                "record with a vector of unknown kind {other}"
+            ))),
+        }
     }
 
     fn index(&mut self) -> Result<Effect<'a>, Error> {
@@ -470,25 +583,37 @@ fn cut_short() -> Error {
 mod tests {
     use super::*;
     use crate::ledger::Component;
+    use crate::numbering::Numbering;
     use crate::state::SparseRows;
     use crate::{CollectionConfig, Distance, SparseConfig, Value, VectorConfig};
 
-    fn layout() -> Layout {
+    fn config() -> CollectionConfig {
         let vector = |dimension| VectorConfig::new(dimension, Distance::Dot);
         let named = [("a", 2), ("b", 3), ("c", 1)];
         let vectors = named.map(|(name, dimension)| (name.to_owned(), vector(dimension)));
         let sparse = ["d", "e", "f"].map(|name| (name.to_owned(), SparseConfig::default()));
-        Layout::new(&CollectionConfig {
+        CollectionConfig {
             sparse_vectors: sparse.into(),
             ..CollectionConfig::new(vectors.into())
-        })
+        }
+    }
+
+    fn layout() -> Layout {
+        Layout::new(&config())
+    }
+
+    /// The same vectors, but for the numbers of those that a collection without vectors was given.
+    fn given() -> (CollectionConfig, Numbering) {
+        let mut numbering = Numbering::of(&CollectionConfig::default());
+        numbering.follow(&config()).unwrap();
+        (config(), numbering)
     }
 
     fn terms<'a>(indices: &'a [u32], values: &'a [f32]) -> Option<Terms<'a>> {
         Some(Terms { indices, values })
     }
 
-    fn example() -> Vec<u8> {
+    fn example(layout: &Layout) -> Vec<u8> {
         let payload = Payload::from_fields(&[("x", Value::Int(5))]).unwrap();
         let ids = [
             PointId::Number(7),
@@ -513,7 +638,7 @@ mod tests {
         };
         let mut record = Vec::new();
         put_upsert(
-            &mut record,
+            (layout, &mut record),
             &ids,
             &columns,
             [&payload, &Payload::default(), &payload].into_iter(),
@@ -531,7 +656,8 @@ mod tests {
 
     #[test]
     fn effects_are_read_back() {
-        let (layout, record) = (layout(), example());
+        let layout = layout();
+        let record = example(&layout);
         let effects = decode(&layout, &record).unwrap();
         let [
             Effect::Upsert(upsert),
@@ -566,7 +692,9 @@ mod tests {
         let ledger = Arc::default();
         let sparse = |column| {
             let mut rows = SparseRows::new(3, &ledger);
-            upsert.sparse_rows(column, &ledger).for_each(|row| rows.push(row));
+            for (position, row) in upsert.sparse_rows(column, &ledger).enumerate() {
+                row.into_iter().for_each(|row| rows.push(position, row));
+            }
             let terms = |at| rows.row(at).map(Terms::to_vector);
             [0, 1, 2].map(terms)
         };
@@ -608,7 +736,7 @@ mod tests {
             };
             let mut record = Vec::new();
             put_upsert(
-                &mut record,
+                (&layout, &mut record),
                 &[PointId::Number(1)],
                 &columns,
                 [&Payload::default()].into_iter(),
@@ -627,9 +755,57 @@ mod tests {
         check(&many, &vec![1.0; many.len()], "65537 terms, more than 65536");
     }
 
+    /// What was written before a vector went and another came is read by numbers.
+    #[test]
+    fn columns_are_found_by_the_numbers_of_their_vectors() {
+        let (mut config, mut numbering) = given();
+        let record = example(&Layout::numbered(&config, &numbering));
+        config.remove_vector("b").unwrap();
+        config.remove_vector("d").unwrap();
+        let newer =
+            [("0", 5), ("b", 9)].map(|(name, dimension)| (name, VectorConfig::new(dimension, Distance::Dot)));
+        numbering.follow(&config).unwrap();
+        for (name, vector) in newer {
+            config.add_vector(name, vector).unwrap();
+        }
+        numbering.follow(&config).unwrap();
+        let layout = Layout::numbered(&config, &numbering);
+        let effects = decode(&layout, &record).unwrap();
+        let [Effect::Upsert(upsert), ..] = &effects[..] else {
+            panic!("{effects:?}")
+        };
+        upsert.check().unwrap();
+        let rows = |column| upsert.rows(column).map(row).collect::<Vec<_>>();
+        assert_eq!(
+            layout
+                .columns
+                .iter()
+                .map(|column| &*column.name)
+                .collect::<Vec<_>>(),
+            ["0", "a", "b", "c"]
+        );
+        assert_eq!(rows(0), [None, None, None]);
+        assert_eq!(
+            rows(1),
+            [Some(vec![1.0, 2.0]), Some(vec![3.0, 4.0]), Some(vec![5.0, 6.0])]
+        );
+        assert_eq!(rows(2), [None, None, None], "another vector of the name");
+        let terms = |column| upsert.sparse_rows(column, &Arc::default()).flatten().count();
+        assert_eq!((terms(0), terms(1)), (1, 0));
+    }
+
+    #[test]
+    fn a_record_by_numbers_that_is_damaged_is_refused_or_reads_as_something_valid() {
+        let (config, numbering) = given();
+        let layout = Layout::numbered(&config, &numbering);
+        let record = example(&layout);
+        damage(&layout, &record);
+    }
+
     #[test]
     fn a_record_cut_short_or_damaged_is_refused_or_reads_as_something_valid() {
-        let (layout, record) = (layout(), example());
+        let layout = layout();
+        let record = example(&layout);
         let payload_bytes = Payload::from_fields(&[("x", Value::Int(5))])
             .unwrap()
             .as_bytes()
@@ -642,11 +818,16 @@ mod tests {
             let is_whole = [0, first_effect, second_effect, third_effect, fourth_effect].contains(&cut);
             assert_eq!(decode(&layout, &record[..cut]).is_ok(), is_whole, "cut at {cut}");
         }
+        damage(&layout, &record);
+    }
+
+    /// Flips bits of every byte: what is still read has as many rows as points.
+    fn damage(layout: &Layout, record: &[u8]) {
         for position in 0..record.len() {
             for flip in [1, 2, 0x80, 0xff] {
-                let mut damaged = record.clone();
+                let mut damaged = record.to_vec();
                 damaged[position] ^= flip;
-                for effect in decode(&layout, &damaged).into_iter().flatten() {
+                for effect in decode(layout, &damaged).into_iter().flatten() {
                     if let Effect::Upsert(upsert) = effect {
                         let _ = upsert.check();
                         let ledger = Arc::default();

@@ -101,7 +101,6 @@ impl Searcher {
     ) -> Result<SearchResponse, Error> {
         let mut begun = self.clock.now();
         let Subject {
-            config,
             state,
             indexes: _,
             graphs: _,
@@ -136,7 +135,7 @@ impl Searcher {
         filter.as_deref().map_or(Ok(()), Filter::check)?;
         idf_corpus.as_deref().map_or(Ok(()), Filter::check)?;
         check_prefetches(query, prefetch)?;
-        let projection = Projection::new(config, with_payload, with_vector)?;
+        let projection = Projection::new(&state.layout, with_payload, with_vector)?;
         let level = Level {
             using,
             query,

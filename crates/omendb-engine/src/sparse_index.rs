@@ -7,33 +7,42 @@
 
 mod region;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) use region::{Postings, Region};
 
 use crate::ledger::Ledger;
 use crate::payload_index::{REGION_SLOTS, wants_reading};
-use crate::state::{Chunk, State};
+use crate::state::{Chunk, Layout, State};
 
 /// The indexes of a collection at one moment; a clone shares them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SparseIndexes {
-    /// By the position of the vector among the sparse ones, then by the number of the region; `None` where none was read
-    /// yet.
-    columns: Vec<Vec<Option<Arc<Region>>>>,
+    /// By the number of the vector, then by that of the region; `None` where none was read yet.
+    vectors: BTreeMap<u32, Vec<Option<Arc<Region>>>>,
 }
 
 impl SparseIndexes {
     /// What is known of a region of one sparse vector.
-    pub(crate) fn region(&self, column: usize, number: usize) -> Option<&Region> {
-        self.columns.get(column)?.get(number)?.as_deref()
+    pub(crate) fn region(&self, vector: u32, number: usize) -> Option<&Region> {
+        self.vectors.get(&vector)?.get(number)?.as_deref()
     }
 
-    fn set(&mut self, column: usize, number: usize, region: Region) {
-        if self.columns.len() <= column {
-            self.columns.resize(column + 1, Vec::new());
-        }
-        let regions = &mut self.columns[column];
+    /// Whether there is none of a vector that `layout` does not have.
+    pub(crate) fn is_only_of(&self, layout: &Layout) -> bool {
+        self.vectors.keys().all(|vector| layout.has_number(*vector))
+    }
+
+    /// Keeps those of the vectors that `layout` has.
+    pub(crate) fn retained(&self, layout: &Layout) -> Self {
+        let mut retained = self.clone();
+        retained.vectors.retain(|vector, _| layout.has_number(*vector));
+        retained
+    }
+
+    fn set(&mut self, vector: u32, number: usize, region: Region) {
+        let regions = self.vectors.entry(vector).or_default();
         if regions.len() <= number {
             regions.resize(number + 1, None);
         }
@@ -55,16 +64,16 @@ impl Build<'_> {
         let mut newer = indexes.clone();
         let per_region = REGION_SLOTS / self.state.layout.chunk_slots;
         let regions = self.state.chunk_count().div_ceil(per_region);
-        for column in 0..self.state.layout.sparse.len() {
+        for (column, layout) in self.state.layout.sparse.iter().enumerate() {
             for number in 0..regions {
-                let known = newer.region(column, number);
+                let known = newer.region(layout.number, number);
                 let covers =
                     |at, chunk: &Chunk| known.is_some_and(|region| region.covers(at, chunk.sparse(column)));
                 if !wants_reading(self.state, number, self.is_quiet, covers) {
                     continue;
                 }
                 newer.set(
-                    column,
+                    layout.number,
                     number,
                     Region::read(self.state, (column, number), self.ledger),
                 );

@@ -36,7 +36,8 @@ pub(crate) struct State {
     pub(crate) ids: IdMap,
     /// The payload keys that have an index.
     pub(crate) schema: Arc<Schema>,
-    /// Another one whenever a chunk begins, is full or goes: what is known of the full chunks holds as long as this does.
+    /// Another one whenever a chunk begins, is full or goes, or the vectors change: what is known of the full chunks holds
+    /// as long as this does.
     shape: Arc<()>,
     /// By number; `None` where all points are gone and the room is free.
     chunks: CowVec<Option<Arc<Chunk>>>,
@@ -88,8 +89,7 @@ impl State {
 
     /// A chunk that takes no more points.
     pub(crate) fn full_chunk(&self, number: usize) -> Option<&Arc<Chunk>> {
-        let chunk = self.chunk(number)?;
-        (chunk.filled() == self.layout.chunk_slots).then_some(chunk)
+        self.chunk(number).filter(|chunk| chunk.is_full())
     }
 
     /// The chunk of a slot that holds a point, and the position in it.

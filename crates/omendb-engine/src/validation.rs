@@ -49,7 +49,7 @@ pub(crate) fn encode(layout: &Layout, batch: WriteBatch) -> Result<CheckedBatch,
             }
             Operation::DeleteVectors(names, selector) => {
                 by_ids += check_selector(&selector)?;
-                names.iter().try_for_each(|name| check_name(layout, name))?;
+                names.iter().try_for_each(|name| layout.check_vector(name))?;
                 Some(Step::DeleteVectors(names, selector))
             }
             Operation::Delete(ids) => {
@@ -127,14 +127,6 @@ fn check_selector(selector: &PointSelector) -> Result<usize, Error> {
     }
 }
 
-fn check_name(layout: &Layout, name: &str) -> Result<(), Error> {
-    let is_dense = layout.columns.iter().any(|column| column.name == name);
-    if is_dense || layout.sparse.iter().any(|column| column.name == name) {
-        return Ok(());
-    }
-    Err(Error::invalid(format!("not existing vector name {name:?}")))
-}
-
 fn check_index_key(key: &str) -> Result<(), Error> {
     if key.len() > limits::MAX_INDEX_KEY_BYTES {
         let (bytes, most) = (key.len(), limits::MAX_INDEX_KEY_BYTES);
@@ -148,7 +140,7 @@ fn check_index_key(key: &str) -> Result<(), Error> {
 fn encode_upsert(layout: &Layout, mut points: Vec<Point>, record: &mut Vec<u8>) -> Result<(), Error> {
     record.reserve(check_points(layout, &mut points)?);
     let points: Vec<&Point> = points.iter().collect();
-    put_points(layout, &points, record);
+    put_points((layout, layout), &points, record);
     Ok(())
 }
 
@@ -175,27 +167,50 @@ fn check_changes(layout: &Layout, changes: &mut [PointVectors]) -> Result<usize,
     Ok(bytes)
 }
 
-/// Appends an upsert of points that were checked to `record`.
-pub(crate) fn put_points(layout: &Layout, points: &[&Point], record: &mut Vec<u8>) {
+/// Appends an upsert of points to `record`, with those of their vectors that `layout` has and had when it was what the
+/// points were `checked` against.
+pub(crate) fn put_points((layout, checked): (&Layout, &Layout), points: &[&Point], record: &mut Vec<u8>) {
     let ids: Vec<PointId> = points.iter().map(|point| point.id).collect();
-    let rows = |column: &ColumnLayout| points.iter().map(|point| row(point, &column.name)).collect();
-    let terms = |column: &SparseLayout| points.iter().map(|point| terms(point, &column.name)).collect();
+    let rows = |column: &ColumnLayout| {
+        let is_checked = checked.has_number(column.number);
+        let rows = points
+            .iter()
+            .map(|point| row(point, &column.name).filter(|_| is_checked));
+        rows.collect()
+    };
+    let terms = |column: &SparseLayout| {
+        let is_checked = checked.has_number(column.number);
+        let rows = points
+            .iter()
+            .map(|point| terms(point, &column.name).filter(|_| is_checked));
+        rows.collect()
+    };
     let columns = Columns {
         dense: layout.columns.iter().map(rows).collect(),
         sparse: layout.sparse.iter().map(terms).collect(),
     };
-    put_upsert(record, &ids, &columns, points.iter().map(|point| &point.payload));
+    put_upsert(
+        (layout, record),
+        &ids,
+        &columns,
+        points.iter().map(|point| &point.payload),
+    );
 }
 
 /// Checks one point's vectors, brings those compared by angle to unit length and sorts sparse ones.
 fn check_vectors(layout: &Layout, id: PointId, vectors: &mut Vectors) -> Result<(), Error> {
     match vectors {
-        Vectors::Unnamed(row) => match layout.columns.as_slice() {
-            [column] if column.name == UNNAMED => check_row(column, id, row),
-            _ => Err(Error::invalid(format!(
-                "point {id}: the collection's vectors are named, this one is not"
-            ))),
-        },
+        // Of a collection without vectors.
+        Vectors::Unnamed(row) if row.is_empty() && layout.forms().next().is_none() => {
+            *vectors = Vectors::Named(Vec::new());
+            Ok(())
+        }
+        Vectors::Unnamed(row) => {
+            let column = layout
+                .dense_column(UNNAMED)
+                .map_err(|error| of_point(id, &error))?;
+            check_row(&layout.columns[column], id, row)
+        }
         Vectors::Named(rows) => {
             for position in 0..rows.len() {
                 let (earlier, later) = rows.split_at_mut(position);
@@ -226,10 +241,13 @@ fn check_vector(layout: &Layout, id: PointId, (name, vector): (&str, &mut Vector
         (Vector::Dense(_), None, true) => Err(Error::invalid(format!(
             "point {id}: vector {name:?} is sparse, this one is dense"
         ))),
-        (_, None, false) => Err(Error::invalid(format!(
-            "point {id}: not existing vector name {name:?}"
-        ))),
+        (_, None, false) => layout.check_vector(name).map_err(|error| of_point(id, &error)),
     }
+}
+
+/// An error that begins with what clients look for, and ends with the point that it is about.
+fn of_point(id: PointId, error: &Error) -> Error {
+    Error::invalid(format!("{error} (point {id})"))
 }
 
 fn check_row(column: &ColumnLayout, id: PointId, row: &mut [f32]) -> Result<(), Error> {
@@ -244,7 +262,7 @@ fn check_row(column: &ColumnLayout, id: PointId, row: &mut [f32]) -> Result<(), 
 
 fn row<'a>(point: &'a Point, name: &str) -> Option<&'a [f32]> {
     match &point.vectors {
-        Vectors::Unnamed(row) => Some(row),
+        Vectors::Unnamed(row) => (name == UNNAMED).then_some(row.as_slice()),
         Vectors::Named(vectors) => match vector(vectors, name)? {
             Vector::Dense(row) => Some(row),
             Vector::Sparse(_) => None,

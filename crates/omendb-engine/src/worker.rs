@@ -122,17 +122,15 @@ impl Worker {
         let now = self.services.clock.now();
         let probe = &self.services.probe;
         // What is not the nearest to one dense vector has no recall to measure.
-        let mut sparse = collection.shared().layout.sparse.iter();
-        let is_drawn = request.is_plain() && !sparse.any(|column| column.name == request.using);
+        let is_sparse = |state: &Arc<State>| state.layout.sparse_column(&request.using).is_some();
+        let is_drawn = request.is_plain() && !snapshot.as_ref().is_ok_and(is_sparse);
         let ticket = (is_drawn && !cfg!(feature = "unmeasured"))
             .then(|| probe.draw(collection.accuracy_probe(), now))
             .flatten();
         let searched = snapshot.clone().and_then(|state| {
             let (indexes, graphs) = (collection.shared().indexes(), collection.shared().graphs());
             let sparse = collection.shared().sparse_indexes();
-            let config = collection.config();
             let subject = Subject {
-                config: &config,
                 state: &state,
                 indexes: &indexes,
                 graphs: &graphs,
@@ -160,19 +158,19 @@ impl Worker {
         (request, response): (&SearchRequest, &SearchResponse),
     ) {
         // The search has just accepted this name.
-        let Ok((column, vector)) = collection.config().vector(&request.using) else {
+        let Ok(column) = state.layout.dense_column(&request.using) else {
             return;
         };
         let query = self.searcher.last_query().to_vec();
         let bytes = size_of_val(query.as_slice());
         let sample = Sample {
             accuracy: Arc::clone(collection.accuracy_probe()),
+            distance: state.layout.columns[column].distance,
             state,
             plan: response.stats.plan,
             ef: response.stats.ef,
             origin,
             column,
-            distance: vector.distance,
             query,
             excluded: match request.query {
                 Query::NearestTo(id) => Some(id),

@@ -153,8 +153,16 @@ impl<Op: Send + 'static, R: Send + 'static> CommitQueue<Op, R> {
     /// # Errors
     /// Gives the operation back when the queue is full or closed.
     pub fn submit(&self, operation: Op, bytes: usize, done: Done<R>) -> Result<(), Rejected<Op, R>> {
+        self.submit_within(&self.lane.limits, (operation, bytes), done)
+    }
+
+    fn submit_within(
+        &self,
+        limits: &QueueLimits,
+        (operation, bytes): (Op, usize),
+        done: Done<R>,
+    ) -> Result<(), Rejected<Op, R>> {
         let mut waiting = lock(&self.lane.waiting);
-        let limits = &self.lane.limits;
         let is_full = waiting.entries.len() >= limits.waiting
             || (!waiting.entries.is_empty() && waiting.bytes.saturating_add(bytes) > limits.waiting_bytes);
         if waiting.is_closed {
@@ -193,12 +201,26 @@ impl<Op: Send + 'static, R: Send + 'static> CommitQueue<Op, R> {
 
     /// Submits an operation and waits for its result.
     pub fn run(&self, operation: Op, bytes: usize) -> Result<R, Refusal> {
+        self.run_within(&self.lane.limits, (operation, bytes))
+    }
+
+    /// [`run`](Self::run) for one of the owner's own operations, which has its turn however much waits.
+    pub fn run_unbounded(&self, operation: Op) -> Result<R, Refusal> {
+        let limits = QueueLimits {
+            waiting: usize::MAX,
+            waiting_bytes: usize::MAX,
+            ..self.lane.limits
+        };
+        self.run_within(&limits, (operation, 0))
+    }
+
+    fn run_within(&self, limits: &QueueLimits, operation: (Op, usize)) -> Result<R, Refusal> {
         let (sender, receiver) = mpsc::sync_channel(1);
         let done = Box::new(move |result| {
             // The receiver waits below for as long as this closure lives.
             let _ = sender.send(result);
         });
-        self.submit(operation, bytes, done)
+        self.submit_within(limits, operation, done)
             .map_err(|rejected| rejected.refusal)?;
         receiver.recv().map_err(|_| Refusal::Abandoned)
     }

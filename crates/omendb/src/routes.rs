@@ -237,6 +237,18 @@ pub const ROUTES: &[Route] = &[
     delete("/collections/{collection}/index/{field}", WRITE, |app, call| {
         Box::pin(api::payload_index::delete(app, call))
     }),
+    put(
+        "/collections/{collection}/vectors/{vector}",
+        WRITE,
+        |app, call| Box::pin(api::vector_names::create(app, call)),
+    )
+    .audited(CollectionChanged),
+    delete(
+        "/collections/{collection}/vectors/{vector}",
+        WRITE,
+        |app, call| Box::pin(api::vector_names::delete(app, call)),
+    )
+    .audited(CollectionChanged),
     put("/collections/{collection}/points", WRITE, |app, call| {
         Box::pin(api::points::upsert(app, call))
     }),

@@ -3,7 +3,7 @@
 //! ```text
 //! content    = u32 count, { collection }, u32 aliases, { text alias, text collection }
 //! collection = u128 id, text name, u16 vectors, { vector }, u16 sparse vectors, { text name, u8 modifier, index },
-//!              graph, threshold, metadata, options
+//!              graph, threshold, metadata, options, numbering
 //! vector     = text name, u32 dimension, u8 distance, own m, own ef_construct
 //! text       = u16 length, UTF-8 bytes
 //! distance   = 0 Cosine | 1 Dot | 2 Euclid | 3 Manhattan
@@ -14,38 +14,51 @@
 //! graph      = u32 m, u32 ef_construct
 //! threshold  = 0 | 1, u64                             the default, or kilobytes
 //! metadata, options = u32 length, the fields of a payload
+//! numbering  = u32 next number, u16 first, { form }, { u32 number }    of all vectors, in the order above
+//! form       = 0 sparse | 1, u32 dimension            of a vector that was there first; its number is its place
 //! ```
-//! Everything is little-endian. The id names the collection's directory; a user's name never does. A file of version 3
-//! has no aliases, one of version 2 no `own ..` and nothing from `graph` on either, one of version 1 no sparse vectors.
+//! Everything is little-endian. The id names the collection's directory; a user's name never does. A file of version 4
+//! has no numbering: all vectors were there first. One of version 3 has no aliases, one of version 2 no `own ..` and
+//! nothing from `graph` on either, one of version 1 no sparse vectors.
 
 use std::collections::BTreeMap;
 
 use omendb_distance::Distance;
 
 use super::{CatalogEntry, Content};
+use crate::numbering::Numbering;
 use crate::payload::check_payload;
+use crate::record::{self, put_form};
 use crate::{
     CollectionConfig, Error, GraphConfig, GraphOptions, Modifier, Payload, Placement, SparseConfig,
     SparseIndexOptions, Uuid, VectorConfig,
 };
 
 /// The version written.
-pub(super) const VERSION: u32 = 4;
+pub(super) const VERSION: u32 = 5;
 /// The first version with sparse vectors.
 const SPARSE_VERSION: u32 = 2;
 /// The first version with what can be changed.
 const GRAPH_VERSION: u32 = 3;
 /// The first version with aliases.
 const ALIAS_VERSION: u32 = 4;
+/// The first version with numbers of vectors.
+const NUMBERING_VERSION: u32 = 5;
 
 pub(super) fn encode(content: &Content) -> Vec<u8> {
     let Content { collections, aliases } = content;
     let mut bytes = Vec::new();
     bytes.extend_from_slice(&(collections.len() as u32).to_le_bytes());
-    for (name, CatalogEntry { id, config }) in collections {
+    for (name, entry) in collections {
+        let CatalogEntry {
+            id,
+            config,
+            numbering,
+        } = entry;
         bytes.extend_from_slice(&id.as_u128().to_le_bytes());
         put_text(&mut bytes, name);
         put_config(&mut bytes, config);
+        put_numbering(&mut bytes, (numbering, config));
     }
     bytes.extend_from_slice(&(aliases.len() as u32).to_le_bytes());
     for (alias, collection) in aliases {
@@ -84,6 +97,21 @@ fn put_config(bytes: &mut Vec<u8>, config: &CollectionConfig) {
         // At most `MAX_METADATA_BYTES`.
         bytes.extend_from_slice(&(object.as_bytes().len() as u32).to_le_bytes());
         bytes.extend_from_slice(object.as_bytes());
+    }
+}
+
+/// The numbers are written in order of names, dense vectors first.
+fn put_numbering(bytes: &mut Vec<u8>, (numbering, config): (&Numbering, &CollectionConfig)) {
+    let Numbering {
+        first,
+        numbers: _,
+        next,
+    } = numbering;
+    bytes.extend_from_slice(&next.to_le_bytes());
+    bytes.extend_from_slice(&(first.len() as u16).to_le_bytes());
+    first.iter().for_each(|&form| put_form(bytes, form));
+    for name in config.vectors.keys().chain(config.sparse_vectors.keys()) {
+        bytes.extend_from_slice(&numbering.number(name).to_le_bytes());
     }
 }
 
@@ -151,7 +179,15 @@ pub(super) fn decode(version: u32, content: &[u8]) -> Result<Content, Error> {
         let name = reader.text()?;
         let config = reader.config()?;
         config.validate().map_err(|error| corrupt(error.message()))?;
-        collections.insert(name, CatalogEntry { id, config });
+        let numbering = reader.numbering(&config)?;
+        collections.insert(
+            name,
+            CatalogEntry {
+                id,
+                config,
+                numbering,
+            },
+        );
     }
     let mut aliases = BTreeMap::new();
     if version >= ALIAS_VERSION {
@@ -202,6 +238,26 @@ impl Reader<'_> {
         config.metadata = self.payload()?;
         config.options = self.payload()?;
         Ok(config)
+    }
+
+    fn numbering(&mut self, config: &CollectionConfig) -> Result<Numbering, Error> {
+        if self.version < NUMBERING_VERSION {
+            return Ok(Numbering::of(config));
+        }
+        let next = u32::from_le_bytes(self.array()?);
+        let count = u16::from_le_bytes(self.array()?);
+        let mut record = record::Reader::new(self.content);
+        let first = (0..count).map(|_| record.form()).collect::<Result<_, _>>()?;
+        self.content = record.rest();
+        let mut numbers = BTreeMap::new();
+        for name in config.vectors.keys().chain(config.sparse_vectors.keys()) {
+            let number = u32::from_le_bytes(self.array()?);
+            if number >= next || numbers.values().any(|known| *known == number) {
+                return Err(corrupt(&format!("vector {name:?} with the number {number}")));
+            }
+            numbers.insert(name.clone(), number);
+        }
+        Ok(Numbering { first, numbers, next })
     }
 
     fn vector(&mut self) -> Result<VectorConfig, Error> {
@@ -349,6 +405,7 @@ mod tests {
                 format!("größe {n}"),
                 CatalogEntry {
                     id: Uuid::from_u128(n as u128),
+                    numbering: Numbering::of(&config),
                     config,
                 },
             )
@@ -394,18 +451,21 @@ mod tests {
     }
 
     /// What the first version wrote for [`plain`]; the second, which adds that there are no sparse vectors; the third,
-    /// which has all but that there are no aliases.
+    /// which has all but that there are no aliases and no numbers; the fourth, without numbers.
     fn older(version: u32) -> Vec<u8> {
-        if version == GRAPH_VERSION {
-            let newest = encode(&plain());
-            return newest[..newest.len() - 4].to_vec();
-        }
         let mut bytes = 4_u32.to_le_bytes().to_vec();
-        for (n, (name, _)) in plain().collections.iter().enumerate() {
+        for (n, (name, entry)) in plain().collections.iter().enumerate() {
             bytes.extend_from_slice(&(n as u128).to_le_bytes());
             put_text(&mut bytes, name);
+            if version >= GRAPH_VERSION {
+                put_config(&mut bytes, &entry.config);
+                continue;
+            }
             bytes.extend_from_slice(&[1, 0, 0, 0, 3, 0, 0, 0, n as u8]);
             bytes.extend_from_slice(&[0, 0][..if version == SPARSE_VERSION { 2 } else { 0 }]);
+        }
+        if version >= ALIAS_VERSION {
+            bytes.extend_from_slice(&0_u32.to_le_bytes());
         }
         bytes
     }

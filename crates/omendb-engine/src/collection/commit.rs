@@ -13,7 +13,7 @@ use crate::collection::resolve::{Settled, Step, settle};
 use crate::collection::{Poison, Shared};
 use crate::ledger::Charge;
 use crate::metrics::{Rebalance, WriteCells};
-use crate::state::{Applied, State, Store};
+use crate::state::{Applied, Layout, State, Store};
 use crate::{Error, ErrorKind, WriteOutcome, WriteStats, limits};
 
 /// Bytes of vectors that one compaction step moves: a few milliseconds for which writes wait.
@@ -30,6 +30,8 @@ pub(crate) enum Op {
     Compact,
     /// Begin a snapshot of the present state.
     BeginSnapshot,
+    /// Give the points the vectors of another layout.
+    Reshape(Box<Layout>),
     /// Look up how long the log is.
     MeasureLog,
     /// Close the log.
@@ -40,6 +42,8 @@ pub(crate) enum Op {
 #[derive(Debug)]
 pub(crate) struct PendingWrite {
     pub(crate) steps: Vec<Step>,
+    /// What they were checked against.
+    pub(crate) layout: Arc<Layout>,
     /// Points that are known already; those that steps are resolved to come to them.
     pub(crate) points: u64,
     pub(crate) submitted: Timestamp,
@@ -97,7 +101,7 @@ impl Commit {
             results.push(Err(fault()));
             match operation {
                 Op::Write(write) => writes.push((position, write)),
-                Op::Compact | Op::BeginSnapshot | Op::MeasureLog | Op::Close => {
+                Op::Compact | Op::BeginSnapshot | Op::Reshape(_) | Op::MeasureLog | Op::Close => {
                     others.push((position, operation))
                 }
             }
@@ -133,7 +137,7 @@ impl Commit {
             if bytes >= limits::MAX_BATCH_BYTES {
                 break;
             }
-            let outcome = settle(&mut self.store, &indexes, &write.steps);
+            let outcome = settle(&mut self.store, (&indexes, &write.layout), &write.steps);
             bytes += outcome.as_ref().map_or(0, |settled| settled.record.len());
             settled.push(outcome);
         }
@@ -238,6 +242,12 @@ impl Commit {
                 let writer = journal.begin_snapshot()?;
                 Ok(Outcome::SnapshotBegun(Box::new(writer), self.shared.published()))
             }
+            Op::Reshape(layout) => {
+                self.store.reshape(*layout);
+                self.shared.publish(self.store.state().clone());
+                self.note_log();
+                Ok(Outcome::Done)
+            }
             Op::MeasureLog => {
                 self.note_log();
                 Ok(Outcome::Done)
@@ -253,7 +263,7 @@ impl Commit {
     fn compact(&mut self) -> Outcome {
         let clock = self.shared.services.clock.clone();
         let begun = clock.now();
-        let layout = &self.shared.layout;
+        let layout = &self.store.state().layout;
         let dimensions: usize = layout.columns.iter().map(|column| column.dimension).sum();
         let elements = dimensions + layout.sparse.len() * EXPECTED_TERMS;
         let points = (COMPACTION_STEP_BYTES / (elements * size_of::<f32>())).max(1);

@@ -9,15 +9,15 @@ use omendb_storage::{AtomicFile, FileSystem};
 
 use crate::collection::{Collection, CollectionStatus};
 use crate::config::GraphConfig;
-use crate::graph::{Build, Graph, Graphs, Progress, Saved, Tuning, encode};
+use crate::graph::{Build, Graph, Progress, Saved, Tuning, encode};
 use crate::metrics::{Rebalance, WriteCells};
 use crate::state::State;
-use crate::{VectorConfig, limits};
+use crate::{CollectionConfig, VectorConfig, limits};
 
 const MAGIC: [u8; 8] = *b"OMENGRPH";
 const VERSION: u32 = 1;
 
-/// What the names of the files begin with; the number of the vector follows, in order of names.
+/// What the names of the files begin with; the number of the vector follows.
 pub(crate) const FILE_PREFIX: &str = "graph-";
 
 /// A graph is written again when one in so many of its nodes is not in the file: a restart inserts the others.
@@ -27,37 +27,58 @@ const UNSAVED_SHARE: u64 = 16;
 #[derive(Debug, Default)]
 pub(crate) struct GraphTurn {
     cells: Option<WorkerBlock<WriteCells>>,
-    /// By the names of the vectors whose file was looked at: nodes inserted or repaired since it was written.
-    unsaved: BTreeMap<String, u64>,
+    /// By the numbers of the vectors whose file was looked at: nodes inserted or repaired since it was written.
+    unsaved: BTreeMap<u32, u64>,
 }
 
 /// One vector, and what its graph is built of.
 struct Subject<'a> {
     name: &'a str,
+    number: u32,
     column: usize,
     vector: VectorConfig,
     state: &'a State,
     threads: usize,
 }
 
+impl<'a> Subject<'a> {
+    /// The vector of that number; `None` if there is none in the state, or none any more.
+    fn new(number: u32, (state, config): (&'a State, &CollectionConfig), threads: usize) -> Option<Self> {
+        let column = state
+            .layout
+            .columns
+            .iter()
+            .position(|column| column.number == number)?;
+        let name = state.layout.columns[column].name.as_str();
+        Some(Self {
+            name,
+            number,
+            column,
+            vector: config.vector(name).ok()?,
+            state,
+            threads,
+        })
+    }
+}
+
 impl Collection {
     /// Brings the graphs in line with the newest state, on so many threads; ends when they are, or it is closed.
     pub(crate) fn build_graphs(&self, threads: usize) {
         let mut turn = self.graph_turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let config = self.config();
-        for (column, (name, &vector)) in config.vectors.iter().enumerate() {
+        let layout = Arc::clone(&self.shared.published().layout);
+        let numbers: Vec<u32> = layout.columns.iter().map(|column| column.number).collect();
+        // A pass that began before a vector went may have published its graph since.
+        turn.unsaved.retain(|number, _| numbers.contains(number));
+        self.shared
+            .change_graphs(|graphs| graphs.retain(|number, _| numbers.contains(number)));
+        for number in numbers {
             let begun = self.shared.services.clock.now();
             let mut has_grown = false;
             while self.shared.status() != CollectionStatus::Closed
                 && let Ok(state) = self.snapshot()
+                && let config = self.config()
+                && let Some(subject) = Subject::new(number, (&state, &config), threads)
             {
-                let subject = Subject {
-                    name,
-                    column,
-                    vector,
-                    state: &state,
-                    threads,
-                };
                 match self.build_step(&subject, &mut turn) {
                     Some(grown) => has_grown |= grown,
                     None => {
@@ -76,17 +97,28 @@ impl Collection {
     /// Writes down the graphs that are not, for the next start.
     pub(crate) fn save_graphs(&self) {
         let mut turn = self.graph_turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let config = self.config();
-        let state = self.shared.published();
-        for (column, (name, &vector)) in config.vectors.iter().enumerate() {
-            let subject = Subject {
-                name,
-                column,
-                vector,
-                state: &state,
-                threads: 1,
-            };
-            self.save_graph(&subject, &mut turn, u64::MAX);
+        let (config, state) = (self.config(), self.shared.published());
+        for column in &state.layout.columns {
+            if let Some(subject) = Subject::new(column.number, (&state, &config), 1) {
+                self.save_graph(&subject, &mut turn, u64::MAX);
+            }
+        }
+    }
+
+    /// Removes the files of vectors that are gone, as far as the disk lets it: the next start tries again.
+    pub(crate) fn remove_stray_graph_files(&self) {
+        let Some(directory) = self.directory.get() else {
+            return;
+        };
+        let (fs, layout) = (&self.shared.services.fs, &self.shared.published().layout);
+        for entry in fs.list(directory).unwrap_or_default() {
+            let number = entry.name.strip_prefix(FILE_PREFIX).map(str::parse::<u32>);
+            let is_stray = |number| layout.columns.iter().all(|column| column.number != number);
+            if let Some(Ok(number)) = number
+                && is_stray(number)
+            {
+                let _ = fs.remove_file(&directory.join(&entry.name));
+            }
         }
     }
 
@@ -94,28 +126,32 @@ impl Collection {
     fn build_step(&self, subject: &Subject<'_>, turn: &mut GraphTurn) -> Option<bool> {
         let Subject {
             name,
+            number,
             column,
             vector: _,
             state,
             threads,
         } = *subject;
         let graphs = self.shared.graphs();
-        let graph = graphs.get(name);
+        let graph = graphs.get(&number);
         let Some(tuning) = self.wanted(subject, graph.is_some()) else {
             if graph.is_some() {
-                self.publish_graph(name, None);
+                self.publish_graph(number, None);
             }
             return None;
         };
         let build = Build {
             state,
+            column,
             ledger: &self.shared.ledger,
             threads,
             is_stopped: &|| self.shared.status() == CollectionStatus::Closed,
         };
         let begun = self.shared.services.clock.now();
         let progress = match graph {
-            Some(graph) if graph.tuning == tuning => build.step(graph),
+            Some(graph) if graph.tuning == tuning && graph.is_numbered_like(&state.layout) => {
+                build.step(graph)
+            }
             Some(_) | None => {
                 let fresh = Graph::new(&state.layout, column, tuning);
                 match self.saved_graph(subject, turn) {
@@ -125,11 +161,11 @@ impl Collection {
             }
         };
         let nanos = self.shared.services.clock.now().nanos_since(begun);
-        self.note(name, progress, (turn, nanos))
+        self.note(number, progress, (turn, nanos))
     }
 
     /// Publishes what a step came to.
-    fn note(&self, name: &str, progress: Progress, (turn, nanos): (&mut GraphTurn, u64)) -> Option<bool> {
+    fn note(&self, number: u32, progress: Progress, (turn, nanos): (&mut GraphTurn, u64)) -> Option<bool> {
         let cells = turn
             .cells
             .get_or_insert_with(|| Blocks::register(&self.shared.series.writes));
@@ -151,8 +187,8 @@ impl Collection {
             }
             Progress::Connected(newer) => (newer, 0, false),
         };
-        *turn.unsaved.entry(name.to_owned()).or_default() += changed;
-        self.publish_graph(name, Some(newer));
+        *turn.unsaved.entry(number).or_default() += changed;
+        self.publish_graph(number, Some(newer));
         Some(has_grown)
     }
 
@@ -169,23 +205,23 @@ impl Collection {
         (subject.state.rows(subject.column) >= least).then_some(tuning)
     }
 
-    fn publish_graph(&self, name: &str, graph: Option<Graph>) {
-        let mut graphs = Graphs::clone(&self.shared.graphs());
-        match graph {
-            Some(graph) => graphs.insert(name.to_owned(), Arc::new(graph)),
-            None => graphs.remove(name),
-        };
-        self.shared.publish_graphs(graphs);
+    fn publish_graph(&self, number: u32, graph: Option<Graph>) {
+        self.shared.change_graphs(|graphs| {
+            match graph {
+                Some(graph) => graphs.insert(number, Arc::new(graph)),
+                None => graphs.remove(&number),
+            };
+        });
     }
 
     /// The content of a vector's file, the first time that it is asked for. A file that cannot be read is as good as
     /// none: the graph is built.
     fn saved_graph(&self, subject: &Subject<'_>, turn: &mut GraphTurn) -> Option<Vec<u8>> {
-        if turn.unsaved.contains_key(subject.name) {
+        if turn.unsaved.contains_key(&subject.number) {
             return None;
         }
-        turn.unsaved.insert(subject.name.to_owned(), 0);
-        self.graph_file(subject.column)?.read().ok().flatten()
+        turn.unsaved.insert(subject.number, 0);
+        self.graph_file(subject.number)?.read().ok().flatten()
     }
 
     fn resume(&self, build: &Build<'_>, (fresh, name): (Graph, &str), content: &[u8]) -> Progress {
@@ -198,24 +234,27 @@ impl Collection {
 
     /// Writes a graph down if more than one in `share` of its nodes is not in the file.
     fn save_graph(&self, subject: &Subject<'_>, turn: &mut GraphTurn, share: u64) {
-        let Some(unsaved) = turn.unsaved.get_mut(subject.name) else {
+        let Some(unsaved) = turn.unsaved.get_mut(&subject.number) else {
             return;
         };
         let graphs = self.shared.graphs();
-        let (Some(graph), Some(file)) = (graphs.get(subject.name), self.graph_file(subject.column)) else {
+        let (Some(graph), Some(file)) = (graphs.get(&subject.number), self.graph_file(subject.number)) else {
             return;
         };
         if unsaved.saturating_mul(share) <= graph.nodes() {
             return;
         }
         // What fails now is tried again after the next pass.
-        if file.replace(&encode(graph, subject.name, subject.state)).is_ok() {
+        if file
+            .replace(&encode(graph, (subject.name, subject.column), subject.state))
+            .is_ok()
+        {
             *unsaved = 0;
         }
     }
 
-    fn graph_file(&self, column: usize) -> Option<AtomicFile> {
-        let path: PathBuf = self.directory.get()?.join(format!("{FILE_PREFIX}{column}"));
+    fn graph_file(&self, number: u32) -> Option<AtomicFile> {
+        let path: PathBuf = self.directory.get()?.join(format!("{FILE_PREFIX}{number}"));
         let fs: Arc<dyn FileSystem> = Arc::clone(&self.shared.services.fs);
         Some(AtomicFile::new(fs, &path, MAGIC, VERSION).with_room(limits::MAX_GRAPH_FILE_BYTES))
     }

@@ -54,7 +54,7 @@ impl Collection {
         let journal = Journal::create(Arc::clone(&self.shared.services.fs), directory, options)?;
         // A collection is created or loaded once.
         let _ = self.directory.set(directory.to_owned());
-        let store = Store::new(Arc::clone(&self.shared.layout), &self.shared.ledger);
+        let store = Store::new(Arc::clone(&self.shared.published().layout), &self.shared.ledger);
         self.serve(Commit::new(&self.shared, store, journal), pool);
         Ok(())
     }
@@ -80,6 +80,8 @@ impl Collection {
         let (commit, loaded) = loaded?;
         // A collection is created or loaded once.
         let _ = self.directory.set(directory.to_owned());
+        // A crash may have come between the end of a vector and that of its file.
+        self.remove_stray_graph_files();
         self.serve(commit, pool);
         Ok(loaded)
     }
@@ -96,7 +98,7 @@ impl Collection {
             mut log,
             report,
         } = recovered;
-        let mut store = Store::new(Arc::clone(&self.shared.layout), &self.shared.ledger);
+        let mut store = Store::new(Arc::clone(&self.shared.published().layout), &self.shared.ledger);
         let snapshot_bytes = snapshot.as_ref().map_or(0, |snapshot| snapshot.total_bytes());
         counts.correct(snapshot_bytes + log.total_bytes());
         let mut bytes = 0;

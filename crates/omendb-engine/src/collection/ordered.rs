@@ -26,13 +26,11 @@ impl Collection {
         }
         check_page("limit", page.limit)?;
         page.filter.map_or(Ok(()), Filter::check)?;
-        let config = self.config();
-        let projection = Projection::new(&config, page.with_payload, page.with_vector)?;
         let (state, indexes, graphs) = (self.snapshot()?, self.shared.indexes(), self.shared.graphs());
         let sparse = self.shared.sparse_indexes();
+        let projection = Projection::new(&state.layout, page.with_payload, page.with_vector)?;
         let mut places = Places::new(order_by, &state.schema, page.limit)?;
         let subject = Subject {
-            config: &config,
             state: &state,
             indexes: &indexes,
             graphs: &graphs,

@@ -8,7 +8,7 @@ use crate::payload::PayloadChange;
 use crate::payload_index::Indexes;
 use crate::record::{put_delete, put_index, put_payloads};
 use crate::search::no_point;
-use crate::state::{Applied, State, Store};
+use crate::state::{Applied, Layout, State, Store};
 use crate::validation::check_size;
 use crate::{
     Error, ErrorKind, IndexKind, Payload, Point, PointId, PointSelector, PointVectors, UpsertRule, limits,
@@ -42,7 +42,7 @@ pub(crate) struct Settled<'a> {
     pub(crate) resolved: u64,
 }
 
-/// Applies a write, all of it or, when it is refused, nothing.
+/// Applies a write, which was checked against a layout, all of it or, when it is refused, nothing.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) for an id whose payload or vectors cannot be changed because it
@@ -50,7 +50,7 @@ pub(crate) struct Settled<'a> {
 /// too large; as for [`Store::apply`].
 pub(crate) fn settle<'a>(
     store: &mut Store,
-    indexes: &Indexes,
+    ground: (&Indexes, &Layout),
     steps: &'a [Step],
 ) -> Result<Settled<'a>, Error> {
     match steps {
@@ -59,19 +59,23 @@ pub(crate) fn settle<'a>(
             record: Cow::Borrowed(record),
             resolved: 0,
         }),
-        [only] => settle_steps(store, indexes, std::slice::from_ref(only)),
+        [only] => settle_steps(store, ground, std::slice::from_ref(only)),
         several => {
             let before = store.state().clone();
-            settle_steps(store, indexes, several).inspect_err(|_| store.go_back_to(before))
+            settle_steps(store, ground, several).inspect_err(|_| store.go_back_to(before))
         }
     }
 }
 
-fn settle_steps<'a>(store: &mut Store, indexes: &Indexes, steps: &'a [Step]) -> Result<Settled<'a>, Error> {
+fn settle_steps<'a>(
+    store: &mut Store,
+    (indexes, checked): (&Indexes, &Layout),
+    steps: &'a [Step],
+) -> Result<Settled<'a>, Error> {
     let (mut record, mut applied, mut resolved) = (Vec::new(), Applied::default(), 0);
     for step in steps {
         let start = record.len();
-        resolved += resolve(step, (store.state(), indexes), &mut record)?;
+        resolved += resolve((step, checked), (store.state(), indexes), &mut record)?;
         check_size(record.len())?;
         applied += store.apply(&record[start..])?;
     }
@@ -82,15 +86,22 @@ fn settle_steps<'a>(store: &mut Store, indexes: &Indexes, steps: &'a [Step]) -> 
     })
 }
 
-/// Appends the effects of `step` on `state` to `record`; returns how many points a filter or ids led to.
-fn resolve(step: &Step, (state, indexes): (&State, &Indexes), record: &mut Vec<u8>) -> Result<u64, Error> {
+/// Appends the effects of `step` on `state` to `record`; returns how many points a filter or ids led to. Of vectors that
+/// have gone since the step was `checked` nothing is written.
+fn resolve(
+    (step, checked): (&Step, &Layout),
+    (state, indexes): (&State, &Indexes),
+    record: &mut Vec<u8>,
+) -> Result<u64, Error> {
     match step {
         Step::Record(effects) => {
             record.extend_from_slice(effects);
             Ok(0)
         }
-        Step::Upsert(points, rule) => Ok(upsert_by_rule(state, points, rule, record)),
-        Step::UpdateVectors(changes, filter) => update_vectors(state, changes, filter.as_ref(), record),
+        Step::Upsert(points, rule) => Ok(upsert_by_rule((state, checked), points, rule, record)),
+        Step::UpdateVectors(changes, filter) => {
+            update_vectors((state, checked), changes, filter.as_ref(), record)
+        }
         Step::DeleteVectors(names, selector) => {
             let ids = selected(selector, (state, indexes));
             delete_vectors(state, &ids, names, record)

@@ -12,7 +12,7 @@ use crate::{Error, Payload, Point, PointId, PointVectors, UpdateMode, UpsertRule
 
 /// Appends an upsert of those of `points` that `rule` lets through; returns how many they are.
 pub(super) fn upsert_by_rule(
-    state: &State,
+    (state, checked): (&State, &Layout),
     points: &[Point],
     rule: &UpsertRule,
     record: &mut Vec<u8>,
@@ -24,7 +24,7 @@ pub(super) fn upsert_by_rule(
         (Some(place), UpdateMode::Upsert | UpdateMode::UpdateOnly) => passes(state, place, filter.as_ref()),
     };
     let points: Vec<&Point> = points.iter().filter(is_let_through).collect();
-    put_points(&state.layout, &points, record);
+    put_points((&state.layout, checked), &points, record);
     points.len() as u64
 }
 
@@ -34,7 +34,7 @@ pub(super) fn upsert_by_rule(
 /// # Errors
 /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) for an id without a point.
 pub(super) fn update_vectors(
-    state: &State,
+    (state, checked): (&State, &Layout),
     changes: &[PointVectors],
     filter: Option<&Filter>,
     record: &mut Vec<u8>,
@@ -47,12 +47,14 @@ pub(super) fn update_vectors(
         }
         let row = points.add(*id, place);
         match vectors {
-            Vectors::Unnamed(elements) => points.set_dense(row, UNNAMED, Some(elements)),
+            Vectors::Unnamed(elements) => points.set_dense((row, checked), UNNAMED, Some(elements)),
             Vectors::Named(vectors) => {
                 for (name, vector) in vectors {
                     match vector {
-                        Vector::Dense(elements) => points.set_dense(row, name, Some(elements)),
-                        Vector::Sparse(vector) => points.set_sparse(row, name, Some(vector.into())),
+                        Vector::Dense(elements) => points.set_dense((row, checked), name, Some(elements)),
+                        Vector::Sparse(vector) => {
+                            points.set_sparse((row, checked), name, Some(vector.into()))
+                        }
                     }
                 }
             }
@@ -77,8 +79,8 @@ pub(super) fn delete_vectors(
         }
         let row = points.add(id, place);
         for name in names {
-            points.set_dense(row, name, None);
-            points.set_sparse(row, name, None);
+            points.set_dense((row, &state.layout), name, None);
+            points.set_sparse((row, &state.layout), name, None);
         }
     }
     points.put(record)
@@ -146,16 +148,22 @@ impl<'a> Rewritten<'a> {
         row
     }
 
-    /// Does nothing when no dense vector has that name.
-    fn set_dense(&mut self, row: usize, name: &str, elements: Option<&'a [f32]>) {
-        if let Some(column) = self.layout.columns.iter().position(|column| column.name == name) {
+    /// Does nothing when no dense vector has that name, or another one than when the change was `checked`.
+    fn set_dense(&mut self, (row, checked): (usize, &Layout), name: &str, elements: Option<&'a [f32]>) {
+        let mut columns = self.layout.columns.iter();
+        if let Some(column) =
+            columns.position(|column| column.name == name && checked.has_number(column.number))
+        {
             self.columns.dense[column][row] = elements;
         }
     }
 
-    /// Does nothing when no sparse vector has that name.
-    fn set_sparse(&mut self, row: usize, name: &str, terms: Option<Terms<'a>>) {
-        if let Some(column) = self.layout.sparse.iter().position(|column| column.name == name) {
+    /// Does nothing when no sparse vector has that name, or another one than when the change was `checked`.
+    fn set_sparse(&mut self, (row, checked): (usize, &Layout), name: &str, terms: Option<Terms<'a>>) {
+        let mut columns = self.layout.sparse.iter();
+        if let Some(column) =
+            columns.position(|column| column.name == name && checked.has_number(column.number))
+        {
             self.columns.sparse[column][row] = terms;
         }
     }
@@ -172,7 +180,12 @@ impl<'a> Rewritten<'a> {
         let payloads: usize = self.payloads.iter().map(|payload| payload.as_bytes().len()).sum();
         // Before they are encoded, so that a change of many is refused before it takes their memory again.
         check_size(record.len() + dense + sparse + payloads)?;
-        put_upsert(record, &self.ids, &self.columns, self.payloads.iter().copied());
+        put_upsert(
+            (self.layout, record),
+            &self.ids,
+            &self.columns,
+            self.payloads.iter().copied(),
+        );
         Ok(self.ids.len() as u64)
     }
 }

@@ -11,6 +11,7 @@ use crate::collection::CollectionStatus;
 use crate::graph::Graphs;
 use crate::ledger::Ledger;
 use crate::metrics::{CollectionSeries, LogMetrics};
+use crate::numbering::Numbering;
 use crate::payload_index::Indexes;
 use crate::quality::Quality;
 use crate::recall::{Accuracy, Probe};
@@ -41,7 +42,6 @@ pub(crate) enum Poison {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) services: Arc<Services>,
-    pub(crate) layout: Arc<Layout>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) series: Arc<Series<CollectionSeries>>,
     pub(crate) accuracy: Arc<Accuracy>,
@@ -73,21 +73,20 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(
-        config: CollectionConfig,
+        (config, numbering): (&CollectionConfig, &Numbering),
         services: &Arc<Services>,
         series: Arc<Series<CollectionSeries>>,
     ) -> Self {
-        let layout = Arc::new(Layout::new(&config));
+        let layout = Arc::new(Layout::numbered(config, numbering));
         let ledger = Arc::new(Ledger::default());
-        let empty = Arc::new(State::new(Arc::clone(&layout), &ledger));
+        let empty = Arc::new(State::new(layout, &ledger));
         Self {
             services: Arc::clone(services),
-            layout,
             ledger,
             accuracy: Arc::new(Accuracy::new(Arc::clone(&series.counted))),
             quality: Quality::new(Arc::clone(&series.counted)),
             series,
-            config: Mutex::new(Arc::new(config)),
+            config: Mutex::new(Arc::new(config.clone())),
             published: Mutex::new(empty),
             indexes: Mutex::default(),
             graphs: Mutex::default(),
@@ -143,11 +142,17 @@ impl Shared {
         Arc::clone(&self.graphs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn publish_graphs(&self, graphs: Graphs) {
-        let newer = Arc::new(graphs);
+    pub(crate) fn publish_graphs(&self, newer: Graphs) {
+        self.change_graphs(|graphs| *graphs = newer);
+    }
+
+    /// Publishes what `change` makes of the newest graphs.
+    pub(crate) fn change_graphs(&self, change: impl FnOnce(&mut Graphs)) {
         let previous = {
             let mut graphs = self.graphs.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *graphs, newer)
+            let mut newer = Graphs::clone(&graphs);
+            change(&mut newer);
+            std::mem::replace(&mut *graphs, Arc::new(newer))
         };
         // Freed after the lock is.
         drop(previous);
@@ -168,11 +173,24 @@ impl Shared {
         drop(previous);
     }
 
+    /// Lets go of what stands beside the vectors that `to` does not have, or of all if slots have other numbers.
+    pub(crate) fn follow_layout(&self, (from, to): (&Layout, &Layout)) {
+        if from.chunk_slots != to.chunk_slots {
+            self.publish_graphs(Graphs::default());
+            self.publish_sparse_indexes(SparseIndexes::default());
+            self.publish_indexes(Indexes::default());
+            return;
+        }
+        self.change_graphs(|graphs| graphs.retain(|number, _| to.has_number(*number)));
+        self.publish_sparse_indexes(self.sparse_indexes().retained(to));
+    }
+
     /// Vectors of a state that are found through graphs.
     pub(crate) fn graph_vectors(&self, state: &State) -> u64 {
-        self.graphs()
-            .values()
-            .map(|graph| graph.covered_vectors(state))
+        let columns = state.layout.columns.iter().enumerate();
+        let graphs = self.graphs();
+        columns
+            .filter_map(|(column, layout)| Some(graphs.get(&layout.number)?.covered_vectors(state, column)))
             .sum()
     }
 

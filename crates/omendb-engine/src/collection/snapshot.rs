@@ -91,7 +91,7 @@ impl Collection {
             if self.shared.status() != CollectionStatus::Ready {
                 return Err(self.is_gone());
             }
-            for record in chunk_records(&self.shared.layout, chunk) {
+            for record in chunk_records(&state.layout, chunk) {
                 let services = &self.shared.services;
                 services.snapshot.advance(services.clock.now());
                 writer.add(&record)?;

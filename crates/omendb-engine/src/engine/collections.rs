@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use crate::catalog::{Catalog, CatalogEntry};
 use crate::collection::Poison;
 use crate::config::validate_collection_name;
-use crate::engine::lock_of;
+use crate::engine::{lock_of, no_collection};
+use crate::numbering::Numbering;
 use crate::{Collection, CollectionConfig, Engine, Error, ErrorKind, limits};
 
 impl Engine {
@@ -38,10 +39,21 @@ impl Engine {
         let directory = self.directory.collection(id);
         let options = self.directory.journal_options(&self.options.clock);
         let series = self.series.open(name);
-        let collection = Arc::new(Collection::new(name, config.clone(), &self.services, series));
+        let numbering = Numbering::of(&config);
+        let collection = Arc::new(Collection::new(
+            name,
+            (&config, &numbering),
+            &self.services,
+            series,
+        ));
+        let entry = CatalogEntry {
+            id,
+            config,
+            numbering,
+        };
         let created = collection
             .create(&directory, options, &self.commits)
-            .and_then(|()| catalog.insert(name, CatalogEntry { id, config }));
+            .and_then(|()| catalog.insert(name, entry));
         self.note_catalog(&catalog);
         if let Err(error) = created {
             collection.close();
@@ -72,19 +84,60 @@ impl Engine {
         let mut catalog = lock_of(&self.catalog);
         self.check_open()?;
         let collection = self.collection(name)?;
-        let Some(CatalogEntry { id, config }) = catalog.entries().get(name) else {
-            return Err(Error::not_found(format!("collection {name:?} doesn't exist")).into());
-        };
-        let (id, mut newer) = (*id, config.clone());
-        change(&mut newer)?;
-        newer.validate()?;
-        config.check_same_vectors(&newer)?;
-        let config = newer.clone();
-        let replaced = catalog.insert(name, CatalogEntry { id, config });
+        let mut entry = entry_of(&catalog, name)?;
+        let before = entry.config.clone();
+        change(&mut entry.config)?;
+        entry.config.validate()?;
+        before.check_kept_vectors(&entry.config)?;
+        if !before.has_same_names(&entry.config) {
+            return Err(Error::invalid("vectors are added and deleted one by one").into());
+        }
+        let config = entry.config.clone();
+        let replaced = catalog.insert(name, entry);
         self.note_catalog(&catalog);
         replaced?;
-        collection.shared().set_config(newer);
+        collection.shared().set_config(config);
         Ok(())
+    }
+
+    /// Adds vectors to a collection's points, which do not have them yet, or deletes vectors of all points: those that
+    /// `change` puts into the configuration or takes out of it. Durable and visible on return; what is refused, by
+    /// `change` too, changes nothing. Returns the sequence number of the newest write before.
+    ///
+    /// # Errors
+    /// As for [`change_collection`](Self::change_collection), and [`ErrorKind::Unavailable`] when the collection takes no
+    /// writes.
+    pub fn change_vectors<E: From<Error>>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CollectionConfig) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        self.check_loaded()?;
+        let mut catalog = lock_of(&self.catalog);
+        self.check_open()?;
+        let collection = self.collection(name)?;
+        let mut entry = entry_of(&catalog, name)?;
+        let before = entry.config.clone();
+        change(&mut entry.config)?;
+        entry.config.validate()?;
+        before.check_kept_vectors(&entry.config)?;
+        entry.numbering.follow(&entry.config)?;
+        // Before the catalogue says what then could not be done.
+        collection.check_writable()?;
+        if before != entry.config {
+            let CatalogEntry {
+                config, numbering, ..
+            } = entry.clone();
+            let replaced = catalog.insert(name, entry);
+            self.note_catalog(&catalog);
+            if catalog.is_poisoned() {
+                // The next start may find other vectors, and of those written since some that are gone.
+                collection.shared().poison(Poison::Sync);
+            }
+            replaced?;
+            collection.reshape(config, &numbering)?;
+        }
+        Ok(collection.info().sequence)
     }
 
     /// Deletes a collection and its aliases, durable on return; false when there is none of that name. Reads in flight finish on
@@ -96,7 +149,7 @@ impl Engine {
         self.check_loaded()?;
         let mut catalog = lock_of(&self.catalog);
         self.check_open()?;
-        let Some(CatalogEntry { id, config: _ }) = catalog.entries().get(name).cloned() else {
+        let Ok(CatalogEntry { id, .. }) = entry_of(&catalog, name) else {
             return Ok(false);
         };
         let removed = catalog.remove(name);
@@ -133,4 +186,12 @@ impl Engine {
         }
         Err(Error::unavailable("collections are being loaded"))
     }
+}
+
+fn entry_of(catalog: &Catalog, name: &str) -> Result<CatalogEntry, Error> {
+    catalog
+        .entries()
+        .get(name)
+        .cloned()
+        .ok_or_else(|| no_collection(name))
 }

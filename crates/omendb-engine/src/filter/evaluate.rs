@@ -547,14 +547,14 @@ mod tests {
         });
         let mut chunk = Chunk::new(&layout, &std::sync::Arc::default());
         let position = chunk.push_entry(PointId::Number(7), Payload::default());
-        chunk.rows_mut(0).push(Some([1.0].into_iter()));
-        chunk.rows_mut(1).push(None::<std::iter::Empty<f32>>);
+        chunk.push_row((position, 0), [1.0].into_iter());
         let words = SparseVector::default();
         let words = SparseSegment::gather(
             [Some(Terms::from(&words))].into_iter(),
             &std::sync::Arc::default(),
         );
-        words.into_iter().for_each(|row| chunk.sparse_mut(0).push(row));
+        let words = words.into_iter().flatten();
+        words.for_each(|row| chunk.push_sparse((position, 0), row));
         let subject = Subject::point(&layout, &chunk, position);
         let has_vector = |name: &str| Condition::HasVector(name.to_owned());
         let has_id = |id: u64| Condition::HasId(HashSet::from([PointId::Number(id)]));

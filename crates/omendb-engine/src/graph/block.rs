@@ -45,6 +45,11 @@ impl Block {
         &self.rows
     }
 
+    /// Slots of its chunk.
+    pub(crate) fn slots(&self) -> usize {
+        self.copies.len()
+    }
+
     /// Whether these are the very rows it was made for.
     pub(crate) fn is_of(&self, rows: &Arc<Rows>) -> bool {
         Arc::ptr_eq(&self.rows, rows)

@@ -23,6 +23,8 @@ const MIDDLE_ROWS: usize = 8_192;
 /// One step towards a state.
 pub(crate) struct Build<'a> {
     pub(crate) state: &'a State,
+    /// The position of the vector in its layout.
+    pub(crate) column: usize,
     pub(crate) ledger: &'a Arc<Ledger>,
     /// Threads that insert nodes.
     pub(crate) threads: usize,
@@ -61,7 +63,7 @@ impl Build<'_> {
     /// Takes up a graph that was saved, as far as it is about rows that this state has; the rest of the chunks that
     /// have most of them is inserted.
     pub(crate) fn resume(&self, mut graph: Graph, saved: &Saved<'_>) -> Progress {
-        let slots = saved.slots(self.state, graph.column);
+        let slots = saved.slots(self.state, self.column);
         let mut known: HashMap<usize, SlotBits> = HashMap::new();
         for &slot in slots.iter().flatten() {
             let (number, position) = self.state.layout.locate(slot);
@@ -69,7 +71,7 @@ impl Build<'_> {
         }
         let mut nodes = Vec::new();
         for (number, chunk) in self.state.chunks() {
-            let rows = chunk.column(graph.column);
+            let rows = chunk.column(self.column);
             let Some(known) = known
                 .get(&number)
                 .filter(|_| self.state.full_chunk(number).is_some())
@@ -79,7 +81,7 @@ impl Build<'_> {
             if 2 * known.count() < rows.present.count() || !is_graphable(rows) {
                 continue;
             }
-            graph.add_block(number, chunk, self.ledger);
+            graph.add_block(number, (chunk, self.column), self.ledger);
             graph.nodes += rows.present.count();
             let unknown = rows.present.iter().filter(|&position| !known.contains(position));
             nodes.extend(unknown.map(|position| graph.node(number, position)));
@@ -94,7 +96,7 @@ impl Build<'_> {
     fn gone(&self, graph: &Graph) -> BTreeSet<usize> {
         let is_gone = |&(number, _): &(usize, &Arc<Block>)| {
             let chunk = self.state.full_chunk(number);
-            !chunk.is_some_and(|chunk| graph.covers(number, chunk))
+            !chunk.is_some_and(|chunk| graph.covers(chunk.shared_column(self.column), number))
         };
         graph
             .numbered_blocks()
@@ -107,13 +109,13 @@ impl Build<'_> {
     fn uncovered(&self, graph: &Graph) -> Vec<(usize, &Arc<Chunk>)> {
         let (mut chunks, mut nodes) = (Vec::new(), 0);
         for (number, chunk) in self.state.chunks() {
-            let rows = chunk.column(graph.column);
+            let rows = chunk.column(self.column);
             let points = chunk.alive.and(&rows.present);
             if nodes < STEP_NODES
                 && !points.is_empty()
                 && is_graphable(rows)
                 && self.state.full_chunk(number).is_some()
-                && !graph.covers(number, chunk)
+                && !graph.covers(chunk.shared_column(self.column), number)
             {
                 nodes += rows.present.count();
                 chunks.push((number, chunk));
@@ -159,9 +161,9 @@ impl Build<'_> {
         let mut newer = graph.clone();
         let mut nodes = Vec::new();
         for (number, chunk) in chunks {
-            newer.add_block(*number, chunk, self.ledger);
+            newer.add_block(*number, (chunk, self.column), self.ledger);
             // Those of points deleted since, too: a search that holds an older state has them.
-            let rows = chunk.column(graph.column).present;
+            let rows = chunk.column(self.column).present;
             nodes.extend(rows.iter().map(|position| newer.node(*number, position)));
         }
         newer.nodes += nodes.len();
@@ -232,8 +234,13 @@ impl Build<'_> {
 }
 
 impl Graph {
-    pub(super) fn add_block(&mut self, number: usize, chunk: &Chunk, ledger: &Arc<Ledger>) {
-        let rows = chunk.shared_column(self.column);
+    pub(super) fn add_block(
+        &mut self,
+        number: usize,
+        (chunk, column): (&Chunk, usize),
+        ledger: &Arc<Ledger>,
+    ) {
+        let rows = chunk.shared_column(column);
         if self.distance == Distance::Dot {
             let lengths = rows.present.iter().map(|position| length(rows, position));
             self.longest = lengths.fold(self.longest, f32::max);
@@ -241,7 +248,7 @@ impl Graph {
         if self.blocks.len() <= number {
             self.blocks.resize(number + 1, None);
         }
-        let block = Block::new(rows, (self.block_slots, self.tuning.degree), ledger);
+        let block = Block::new(rows, (chunk.slots(), self.tuning.degree), ledger);
         self.blocks[number] = Some(Arc::new(block));
     }
 
@@ -317,9 +324,13 @@ mod tests {
         let older = ground.state().clone();
         ground.delete(100..200);
         let graph = ground.built(ground.empty());
-        assert!(older.chunks().all(|(number, chunk)| graph.covers(number, chunk)));
+        assert!(
+            older
+                .chunks()
+                .all(|(number, chunk)| graph.covers(chunk.shared_column(0), number))
+        );
         assert_eq!(reached(&graph), (0..1_024).collect::<Vec<_>>());
-        assert_eq!(graph.covered_vectors(&older), 1_024);
-        assert_eq!(graph.covered_vectors(ground.state()), 924);
+        assert_eq!(graph.covered_vectors(&older, 0), 1_024);
+        assert_eq!(graph.covered_vectors(ground.state(), 0), 924);
     }
 }

@@ -30,9 +30,9 @@ pub(crate) struct Saved<'a> {
     lists: Vec<&'a [[u8; 4]]>,
 }
 
-/// Writes down the nodes whose chunks a state has.
-pub(crate) fn encode(graph: &Graph, name: &str, state: &State) -> Vec<u8> {
-    let nodes: Vec<u32> = nodes(graph, state).collect();
+/// Writes down the nodes whose chunks a state has, of the vector of that name and column.
+pub(crate) fn encode(graph: &Graph, (name, column): (&str, usize), state: &State) -> Vec<u8> {
+    let nodes: Vec<u32> = nodes(graph, (state, column)).collect();
     let numbers: HashMap<u32, u32> = nodes.iter().copied().zip(0..).collect();
     let mut bytes = Vec::new();
     bytes.extend_from_slice(&(name.len() as u16).to_le_bytes());
@@ -67,12 +67,12 @@ pub(crate) fn encode(graph: &Graph, name: &str, state: &State) -> Vec<u8> {
     bytes
 }
 
-fn nodes(graph: &Graph, state: &State) -> impl Iterator<Item = u32> {
+fn nodes(graph: &Graph, (state, column): (&State, usize)) -> impl Iterator<Item = u32> {
     let covered = state
         .chunks()
-        .filter(|(number, chunk)| graph.covers(*number, chunk));
+        .filter(move |(number, chunk)| graph.covers(chunk.shared_column(column), *number));
     covered.flat_map(move |(number, chunk)| {
-        let rows = chunk.column(graph.column).present;
+        let rows = chunk.column(column).present;
         rows.iter().map(move |position| graph.node(number, position))
     })
 }
@@ -236,7 +236,7 @@ mod tests {
     fn written() -> (Ground, Graph, Vec<u8>) {
         let ground = Ground::with_points(DIMENSION, 0..POINTS);
         let graph = ground.built(ground.empty());
-        let content = encode(&graph, "image", ground.state());
+        let content = encode(&graph, ("image", 0), ground.state());
         (ground, graph, content)
     }
 

@@ -54,7 +54,12 @@ impl Ground {
         };
         let payloads = vec![Payload::default(); rows.len()];
         let mut record = Vec::new();
-        put_upsert(&mut record, &ids, &columns, payloads.iter());
+        put_upsert(
+            (&self.store.state().layout, &mut record),
+            &ids,
+            &columns,
+            payloads.iter(),
+        );
         self.store.apply(&record).unwrap();
     }
 
@@ -100,6 +105,7 @@ impl Ground {
     fn builder(&self) -> Build<'_> {
         Build {
             state: self.store.state(),
+            column: 0,
             ledger: &self.ledger,
             threads: 1,
             is_stopped: &|| false,

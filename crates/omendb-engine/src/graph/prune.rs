@@ -45,7 +45,7 @@ mod tests {
         ground.upsert(0, &[&[0.0, 0.0]]);
         ground.upsert(1, &rows);
         let mut graph = ground.empty();
-        graph.add_block(0, ground.state().chunk(0).unwrap(), &ground.ledger);
+        graph.add_block(0, (ground.state().chunk(0).unwrap(), 0), &ground.ledger);
         let kernels = Kernels::detected();
         let origin = Origin::node(kernels, &graph, graph.locate(0).unwrap());
         let seen = |node: u32| {

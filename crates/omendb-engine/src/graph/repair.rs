@@ -23,7 +23,7 @@ impl Leaving<'_> {
 
     /// Mends the links of the nodes of a block that stays.
     pub(super) fn mend(&self, kernels: &'static Kernels, (number, block): (usize, &Block)) {
-        for position in 0..self.graph.block_slots {
+        for position in 0..block.slots() {
             let copy = block.copy(position);
             if copy.is_some_and(|copy| self.takes(copy)) {
                 block.set_copy(position, self.first_staying(copy));

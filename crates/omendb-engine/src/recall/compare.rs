@@ -172,7 +172,7 @@ mod tests {
         };
         let mut record = Vec::new();
         put_upsert(
-            &mut record,
+            (&layout, &mut record),
             &ids,
             &columns,
             std::iter::repeat_n(&Payload::default(), 100),

@@ -9,7 +9,7 @@ use crate::state::{SparseRow, SparseSegment, Terms};
 use crate::{Error, limits};
 
 /// One sparse vector of the points of an upsert.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct SparseColumn<'a> {
     presence: Presence<'a>,
     lengths: &'a [[u8; ELEMENT]],

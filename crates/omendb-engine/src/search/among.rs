@@ -18,7 +18,6 @@ pub(super) struct Among<'a> {
 impl<'a> Among<'a> {
     pub(super) fn new(
         Subject {
-            config: _,
             state,
             indexes,
             graphs: _,
@@ -59,7 +58,7 @@ impl<'a> Among<'a> {
         Extent {
             points: self.state.ids.len() as f64,
             chunks: self.state.chunk_count() as f64,
-            uncovered: (coverage.others().len() * self.state.layout.chunk_slots) as f64,
+            uncovered: coverage.other_slots() as f64,
         }
     }
 

@@ -36,7 +36,7 @@ impl Searcher {
         let state = subject.state;
         let graph = subject
             .graphs
-            .get(&state.layout.columns[ranking.column].name)
+            .get(&state.layout.columns[ranking.column].number)
             .filter(|_| !ranking.exact);
         let points = usize::try_from(state.ids.len()).unwrap_or(usize::MAX);
         let mut search = ByExamples {
@@ -74,7 +74,7 @@ impl ByExamples<'_> {
             return false;
         }
         let mut coverage = std::mem::take(&mut self.searcher.coverage);
-        coverage.follow(graph, self.among.state);
+        coverage.follow(graph, (self.among.state, self.ranking.column));
         let prices = Prices::of_examples(vectors, leads);
         let ef = self
             .ranking

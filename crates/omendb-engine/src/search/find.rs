@@ -19,12 +19,11 @@ use crate::search::top_k::{Candidate, TopK};
 use crate::search::{Searcher, check_depth, check_ef};
 use crate::sparse_index::SparseIndexes;
 use crate::state::State;
-use crate::{CollectionConfig, Error, PointId, Reason, SearchStats, limits};
+use crate::{Error, PointId, Reason, SearchStats, limits};
 
 /// What is searched: one version of a collection, and what stands beside it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
-    pub(crate) config: &'a CollectionConfig,
     pub(crate) state: &'a State,
     pub(crate) indexes: &'a Indexes,
     pub(crate) graphs: &'a Graphs,
@@ -148,7 +147,6 @@ impl Searcher {
         (begun, stats): (&mut Timestamp, &mut SearchStats),
     ) -> Result<Vec<Found>, Error> {
         let Subject {
-            config,
             state,
             indexes: _,
             graphs: _,
@@ -160,10 +158,10 @@ impl Searcher {
         if let Some(found) = self.unranked(subject, level, slots, (begun, stats))? {
             return Ok(found);
         }
-        if let Some((column, _)) = config.sparse_vector(level.using) {
+        if let Some(column) = state.layout.sparse_column(level.using) {
             return self.find_sparse((subject, column), level, slots, (begun, stats));
         }
-        let (column, _) = config.vector(level.using)?;
+        let column = state.layout.dense_column(level.using)?;
         let (objective, excluded) = Examples::new(state, column).objective(level.query)?;
         let now = self.clock.now();
         stats.prepare_ns += now.nanos_since(*begun);

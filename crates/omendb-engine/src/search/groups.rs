@@ -107,7 +107,7 @@ impl Searcher {
         search.idf_corpus.as_deref().map_or(Ok(()), Filter::check)?;
         check_ef(search.ef)?;
         check_prefetches(&search.query, &widened(&search.prefetch, rounds.share))?;
-        let projection = Projection::new(subject.config, &search.with_payload, &search.with_vector)?;
+        let projection = Projection::new(&subject.state.layout, &search.with_payload, &search.with_vector)?;
         let mut gathered = Gathered::new(search.limit, *group_size);
         loop {
             let prefetch = widened(&search.prefetch, rounds.share);

@@ -58,7 +58,7 @@ fn count(
     let mut counts = vec![0; terms.len()];
     let per_region = REGION_SLOTS / state.layout.chunk_slots;
     for number in 0..state.chunk_count().div_ceil(per_region) {
-        let region = indexes.region(column, number);
+        let region = indexes.region(state.layout.sparse[column].number, number);
         let mut living = Living::new(state.layout.chunk_slots);
         for at in 0..per_region {
             let Some(chunk) = state.chunk(number * per_region + at) else {

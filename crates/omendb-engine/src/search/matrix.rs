@@ -56,7 +56,7 @@ impl Searcher {
             return Err(Error::invalid(format!("sample {sample}: more than {most}")));
         }
         filter.as_deref().map_or(Ok(()), Filter::check)?;
-        subject.config.vector(using)?;
+        subject.state.layout.dense_column(using)?;
         let has_vector = Filter::of(Condition::HasVector(using.clone()));
         let mut level = Level {
             using,

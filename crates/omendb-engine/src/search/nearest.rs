@@ -43,7 +43,7 @@ impl Searcher {
         };
         let graph = subject
             .graphs
-            .get(&state.layout.columns[ranking.column].name)
+            .get(&state.layout.columns[ranking.column].number)
             .filter(|_| !ranking.exact);
         stats.reason = if ranking.exact {
             Reason::AskedExact
@@ -77,7 +77,7 @@ impl Nearest<'_> {
             return false;
         }
         let mut coverage = std::mem::take(&mut self.searcher.coverage);
-        coverage.follow(graph, self.among.state);
+        coverage.follow(graph, (self.among.state, ranking.column));
         let ef = ranking.ef.unwrap_or(limits::DEFAULT_EF).max(ranking.depth);
         let (extent, passing) = (self.among.extent(&coverage), self.among.passing());
         let allowance = Allowance::of(Prices::NEAREST, extent, ef, passing);

@@ -12,7 +12,6 @@ use crate::{Plan, SearchStats};
 /// Calls `visit` with the chunk, position and slot of each point that passes, in order of slots.
 pub(crate) fn for_each_passing<'a>(
     Subject {
-        config: _,
         state,
         indexes,
         graphs: _,

@@ -55,8 +55,8 @@ pub(crate) fn scan<'a>(
             continue;
         }
         let (ranks, dots) = (
-            &mut scratch.ranks[..chunk.filled()],
-            &mut scratch.dots[..chunk.filled()],
+            &mut scratch.ranks[..rows.filled()],
+            &mut scratch.dots[..rows.filled()],
         );
         let is_optimistic = comparison.ranks(rows, (ranks, dots), stats);
         rescoring.run(is_optimistic, stats, |stats| {

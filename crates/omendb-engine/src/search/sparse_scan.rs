@@ -65,7 +65,8 @@ impl SparseScan<'_> {
         let chunk_slots = self.state.layout.chunk_slots;
         let per_region = REGION_SLOTS / chunk_slots;
         for region_number in 0..self.state.chunk_count().div_ceil(per_region) {
-            let region = self.indexes.region(self.column, region_number);
+            let vector = self.state.layout.sparse[self.column].number;
+            let region = self.indexes.region(vector, region_number);
             let region = region.filter(|_| self.vectors.len() <= MOST_BUFFERS);
             let scores = match region {
                 Some(region) => {

@@ -52,7 +52,7 @@ impl Region {
             let chunk = state.full_chunk(number * per_region + at);
             chunks.push(chunk.map(|chunk| Arc::downgrade(chunk.sparse(column))));
             let Some(chunk) = chunk else { continue };
-            for slot in 0..chunk_slots {
+            for slot in 0..chunk.slots() {
                 let Some(row) = chunk.sparse(column).row(slot) else {
                     continue;
                 };

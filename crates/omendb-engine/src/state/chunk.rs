@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use crate::ledger::{Charge, Component, Ledger};
 use crate::state::layout::{ColumnLayout, Layout, MAX_CHUNK_SLOTS};
-use crate::state::{Codes, SparseRows};
+use crate::state::{Codes, SparseRow, SparseRows};
 use crate::{Payload, PointId};
 
 /// One bit per slot of a chunk.
@@ -83,6 +83,8 @@ impl SlotBits {
 pub(crate) struct Chunk {
     /// Slots whose points exist.
     pub(crate) alive: SlotBits,
+    /// Slots that it has in all.
+    slots: usize,
     entries: Arc<Entries>,
     /// One per dense vector of the collection.
     columns: Box<[Arc<Rows>]>,
@@ -102,21 +104,23 @@ pub(crate) struct Entries {
 /// One vector of the slots written so far.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    /// Row-major, `dimension` elements each; zeros where the point has no such vector.
+    /// Row-major, `dimension` elements each; zeros where the point has no such vector, and nothing where none has.
     values: Vec<f32>,
     /// The same rows in a quarter of the bytes, where the column has them.
     codes: Option<Codes>,
     /// Slots whose point has the vector.
     pub(crate) present: SlotBits,
     dimension: usize,
+    is_coded: bool,
     slots: usize,
-    charge: Charge,
-    code_charge: Option<Charge>,
+    ledger: Arc<Ledger>,
+    /// Of `values` and of `codes`, once there are any.
+    charges: Vec<Charge>,
 }
 
 impl Chunk {
     pub(crate) fn new(layout: &Layout, ledger: &Arc<Ledger>) -> Self {
-        let slots = layout.chunk_slots;
+        let slots = layout.new_chunk_slots;
         let columns = layout
             .columns
             .iter()
@@ -127,6 +131,7 @@ impl Chunk {
             .map(|_| Arc::new(SparseRows::new(slots, ledger)));
         Self {
             alive: SlotBits::default(),
+            slots,
             entries: Arc::new(Entries::new(slots, ledger)),
             columns: columns.collect(),
             sparse: sparse.collect(),
@@ -136,6 +141,56 @@ impl Chunk {
     /// Slots written so far, alive or not.
     pub(crate) fn filled(&self) -> usize {
         self.entries.ids.len()
+    }
+
+    /// Slots that it has in all.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Whether it takes no more points.
+    pub(crate) fn is_full(&self) -> bool {
+        self.filled() == self.slots
+    }
+
+    /// The chunk with the columns of another layout: those that both have, and without rows those that are new. It has
+    /// no more slots than chunks of the other layout, unless more are written.
+    pub(crate) fn reshaped(&self, (from, to): (&Layout, &Layout), ledger: &Arc<Ledger>) -> Self {
+        let slots = self.slots.min(to.new_chunk_slots).max(self.filled());
+        let columns = to.columns.iter().map(|column| {
+            let known = from
+                .columns
+                .iter()
+                .position(|known| known.number == column.number);
+            known.map_or_else(
+                || Arc::new(Rows::new(column, slots, ledger)),
+                |known| Arc::clone(&self.columns[known]),
+            )
+        });
+        let sparse = to.sparse.iter().map(|column| {
+            let known = from.sparse.iter().position(|known| known.number == column.number);
+            known.map_or_else(
+                || Arc::new(SparseRows::new(slots, ledger)),
+                |known| Arc::clone(&self.sparse[known]),
+            )
+        });
+        let reshaped = Self {
+            alive: self.alive,
+            slots,
+            entries: Arc::clone(&self.entries),
+            columns: columns.collect(),
+            sparse: sparse.collect(),
+        };
+        let is_gone = |number| to.forms().all(|(known, _)| known != number);
+        let dense = from.columns.iter().zip(&self.columns);
+        dense
+            .filter(|(column, _)| is_gone(column.number))
+            .for_each(|(_, rows)| rows.retire());
+        let sparse = from.sparse.iter().zip(&self.sparse);
+        sparse
+            .filter(|(column, _)| is_gone(column.number))
+            .for_each(|(_, rows)| rows.retire());
+        reshaped
     }
 
     /// The identity of its ids and payloads: no other chunk has it, nor this one after a payload changed.
@@ -179,8 +234,18 @@ impl Chunk {
             .count()
     }
 
-    /// Appends a point without its vectors, for which [`rows_mut`](Self::rows_mut) and
-    /// [`sparse_mut`](Self::sparse_mut) are called next; returns its position.
+    /// How many vectors its living points have.
+    pub(crate) fn living_vectors(&self) -> u64 {
+        let dense = self.columns.iter().map(|rows| rows.present);
+        let sparse = self.sparse.iter().map(|rows| rows.present);
+        dense
+            .chain(sparse)
+            .map(|present| self.alive.and(&present).count() as u64)
+            .sum()
+    }
+
+    /// Appends a point without its vectors, for which [`push_row`](Self::push_row) and
+    /// [`push_sparse`](Self::push_sparse) are called next; returns its position.
     pub(crate) fn push_entry(&mut self, id: PointId, payload: Payload) -> usize {
         let entries = Arc::make_mut(&mut self.entries);
         let position = entries.ids.len();
@@ -195,12 +260,14 @@ impl Chunk {
         Arc::make_mut(&mut self.entries).payloads[position] = payload;
     }
 
-    pub(crate) fn rows_mut(&mut self, column: usize) -> &mut Rows {
-        Arc::make_mut(&mut self.columns[column])
+    /// Gives the point at `position`, the last one, its vector of a column, `dimension` elements.
+    pub(crate) fn push_row(&mut self, (position, column): (usize, usize), row: impl Iterator<Item = f32>) {
+        Arc::make_mut(&mut self.columns[column]).push(position, row);
     }
 
-    pub(crate) fn sparse_mut(&mut self, column: usize) -> &mut SparseRows {
-        Arc::make_mut(&mut self.sparse[column])
+    /// Gives the point at `position`, the last one, its vector of a sparse column.
+    pub(crate) fn push_sparse(&mut self, (position, column): (usize, usize), row: SparseRow) {
+        Arc::make_mut(&mut self.sparse[column]).push(position, row);
     }
 
     /// The chunk leaves the current state: what readers still hold of it is retired.
@@ -245,34 +312,48 @@ impl Clone for Entries {
 
 impl Rows {
     fn new(column: &ColumnLayout, slots: usize, ledger: &Arc<Ledger>) -> Self {
-        let dimension = column.dimension;
-        let codes = column.is_coded.then(|| Codes::with_capacity(dimension, slots));
-        let code_bytes = Codes::row_bytes(dimension) * slots;
-        let bytes = dimension * size_of::<f32>() * slots + size_of::<Self>();
         Self {
-            values: Vec::with_capacity(dimension * slots),
-            code_charge: codes
-                .is_some()
-                .then(|| Charge::new(ledger, Component::Codes, code_bytes)),
-            codes,
+            values: Vec::new(),
+            codes: None,
             present: SlotBits::default(),
-            dimension,
+            dimension: column.dimension,
+            is_coded: column.is_coded,
             slots,
-            charge: Charge::new(ledger, Component::Vectors, bytes),
+            ledger: Arc::clone(ledger),
+            charges: Vec::new(),
+        }
+    }
+
+    /// Makes room for the rows of a full chunk, before the first.
+    fn make_room(&mut self) {
+        let (dimension, slots) = (self.dimension, self.slots);
+        let bytes = dimension * size_of::<f32>() * slots + size_of::<Self>();
+        self.values.reserve_exact(dimension * slots);
+        self.charges
+            .push(Charge::new(&self.ledger, Component::Vectors, bytes));
+        if self.is_coded {
+            let bytes = Codes::row_bytes(dimension) * slots;
+            self.codes = Some(Codes::with_capacity(dimension, slots));
+            self.charges
+                .push(Charge::new(&self.ledger, Component::Codes, bytes));
         }
     }
 
     fn retire(&self) {
-        self.charge.retire();
-        self.code_charge.iter().for_each(Charge::retire);
+        self.charges.iter().for_each(Charge::retire);
     }
 
-    /// All rows written so far.
+    /// Rows written so far: up to that of the last point that has the vector.
+    pub(crate) fn filled(&self) -> usize {
+        self.values.len() / self.dimension
+    }
+
+    /// The rows written so far.
     pub(crate) fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// All rows written so far, coded.
+    /// The same, coded; none where no point has the vector.
     pub(crate) fn codes(&self) -> Option<&Codes> {
         self.codes.as_ref()
     }
@@ -282,21 +363,24 @@ impl Rows {
         self.present.contains(position).then(|| self.slot(position))
     }
 
-    /// The row at `position`: zeros if its point does not have the vector.
+    /// The row at `position`, whose point or a later one has the vector: zeros if it does not itself.
     pub(crate) fn slot(&self, position: usize) -> &[f32] {
         &self.values[position * self.dimension..][..self.dimension]
     }
 
-    /// Appends a row for the next slot: `dimension` elements, or none for a point without this vector.
-    pub(crate) fn push(&mut self, row: Option<impl Iterator<Item = f32>>) {
-        let end = self.values.len() + self.dimension;
-        if let Some(row) = row {
-            self.present.insert(self.values.len() / self.dimension);
-            self.values.extend(row);
+    /// Sets the row at `position`, after all others: `dimension` elements.
+    fn push(&mut self, position: usize, row: impl Iterator<Item = f32>) {
+        if self.values.is_empty() {
+            self.make_room();
         }
-        self.values.resize(end, 0.0);
+        let start = self.values.len();
+        self.values.resize(position * self.dimension, 0.0);
+        self.values.extend(row);
+        self.present.insert(position);
         if let Some(codes) = &mut self.codes {
-            codes.push(&self.values[end - self.dimension..]);
+            self.values[start..]
+                .chunks_exact(self.dimension)
+                .for_each(|row| codes.push(row));
         }
     }
 }
@@ -309,20 +393,22 @@ impl Clone for Rows {
             codes,
             present,
             dimension,
+            is_coded,
             slots,
-            charge,
-            code_charge,
+            ledger,
+            charges,
         } = self;
         let (dimension, slots) = (*dimension, *slots);
-        let values = with_room(values, dimension * slots);
+        let room = if values.is_empty() { 0 } else { dimension * slots };
         Self {
-            values,
+            values: with_room(values, room),
             codes: codes.as_ref().map(|codes| codes.with_room(slots)),
             present: *present,
             dimension,
+            is_coded: *is_coded,
             slots,
-            charge: charge.clone(),
-            code_charge: code_charge.clone(),
+            ledger: Arc::clone(ledger),
+            charges: charges.clone(),
         }
     }
 }

@@ -116,6 +116,7 @@ impl SparseRow {
 /// One sparse vector of the slots written so far.
 #[derive(Debug)]
 pub(crate) struct SparseRows {
+    /// Up to the last point that has the vector.
     rows: Vec<Option<SparseRow>>,
     /// Slots whose point has the vector, if only one without terms.
     pub(crate) present: SlotBits,
@@ -136,15 +137,14 @@ impl SparseRows {
 
     /// The vector at `position`, if its point has it.
     pub(crate) fn row(&self, position: usize) -> Option<Terms<'_>> {
-        self.rows[position].as_ref().map(SparseRow::terms)
+        self.rows.get(position)?.as_ref().map(SparseRow::terms)
     }
 
-    /// Appends the row of the next slot.
-    pub(crate) fn push(&mut self, row: Option<SparseRow>) {
-        if row.is_some() {
-            self.present.insert(self.rows.len());
-        }
-        self.rows.push(row);
+    /// Sets the row at `position`, after all others.
+    pub(crate) fn push(&mut self, position: usize, row: SparseRow) {
+        self.present.insert(position);
+        self.rows.resize(position, None);
+        self.rows.push(Some(row));
     }
 
     /// See [`Charge::retire`].

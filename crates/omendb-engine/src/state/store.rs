@@ -17,6 +17,10 @@ use crate::{Error, ErrorKind, Payload, PointId, limits};
 /// again as the points take, and every slot freed costs at most one moved.
 const SPARSE: usize = 2;
 
+/// Chunks are far too small when they could have so many times their slots: a scan of them takes a few times as long,
+/// which costs less than graphs that have to be built again.
+const FAR_TOO_SMALL: usize = 8;
+
 /// A state under construction and where its room is.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -74,7 +78,7 @@ impl Store {
         for number in 0..store.state.chunks.len() {
             match store.chunk(number) {
                 None => store.vacant.push(number),
-                Some(chunk) if chunk.filled() < store.state.layout.chunk_slots => store.open = Some(number),
+                Some(chunk) if !chunk.is_full() => store.open = Some(number),
                 Some(_) => store.note_density(number),
             }
         }
@@ -136,30 +140,85 @@ impl Store {
             && let Some(number) = self.sparse.pop_first()
             && let Some(chunk) = self.chunk(number).cloned()
         {
-            // Copied, so that the survivors do not keep the payloads and terms of the dead.
-            let payloads =
-                PayloadSegment::gather(chunk.alive.iter().map(|at| chunk.payload(at)), &self.ledger);
-            let sparse_rows = |column| {
-                let rows = chunk.alive.iter().map(|at| chunk.sparse(column).row(at));
-                SparseSegment::gather(rows, &self.ledger).into_iter()
-            };
-            let mut sparse: Vec<_> = (0..self.state.layout.sparse.len()).map(sparse_rows).collect();
-            for (position, payload) in chunk.alive.iter().zip(payloads) {
-                let slot = self.push(chunk.id(position), payload);
-                for column in 0..self.state.layout.columns.len() {
-                    let row = chunk.column(column).row(position);
-                    self.push_row(slot, column, row.map(|row| row.iter().copied()));
-                }
-                for (column, rows) in sparse.iter_mut().enumerate() {
-                    self.push_sparse(slot, column, rows.next().flatten());
-                }
-                self.state.ids.insert(chunk.id(position), slot);
-                moved += 1;
-            }
+            moved += self.take_in(&chunk);
             self.state.tombstones -= (chunk.filled() - chunk.alive.count()) as u64;
             self.vacate(number);
         }
         moved
+    }
+
+    /// Gives the points the vectors of another layout: of those that they have they keep what both layouts know by the
+    /// same number. Slots stay what they were, and with them graphs and indexes, unless chunks are far too small for the
+    /// vectors that are left: then all points move.
+    pub(crate) fn reshape(&mut self, layout: Layout) {
+        let from = Arc::clone(&self.state.layout);
+        let wanted = layout.new_chunk_slots;
+        let is_empty = self.state.chunks().next().is_none();
+        let is_renumbered = is_empty || wanted >= from.chunk_slots * FAR_TOO_SMALL;
+        let mut layout = if is_renumbered {
+            layout
+        } else {
+            layout.numbered_like(&from)
+        };
+        layout.follow(&self.state.schema);
+        let layout = Arc::new(layout);
+        let chunks: Vec<_> = self
+            .state
+            .chunks()
+            .map(|(number, chunk)| (number, Arc::clone(chunk)))
+            .collect();
+        let reshaped = |chunk: &Chunk| chunk.reshaped((&from, &layout), &self.ledger);
+        let mut newer = if is_renumbered {
+            let mut moved = Self::new(Arc::clone(&layout), &self.ledger);
+            for (_, chunk) in &chunks {
+                moved.take_in(&reshaped(chunk));
+                chunk.retire();
+            }
+            moved.state.sequence = self.state.sequence;
+            moved.state.schema = Arc::clone(&self.state.schema);
+            moved
+        } else {
+            let mut state = State {
+                layout: Arc::clone(&layout),
+                shape: Arc::default(),
+                ..self.state.clone()
+            };
+            for (number, chunk) in &chunks {
+                if let Some(place) = state.chunks.get_mut(*number) {
+                    *place = Some(Arc::new(reshaped(chunk)));
+                }
+            }
+            Self::resume(state, &self.ledger)
+        };
+        newer.state.vectors = newer
+            .state
+            .chunks()
+            .map(|(_, chunk)| chunk.living_vectors())
+            .sum();
+        *self = newer;
+    }
+
+    /// Appends the points of a chunk that has this store's columns, and remembers their new slots; returns how many.
+    fn take_in(&mut self, chunk: &Chunk) -> usize {
+        // Copied, so that the survivors do not keep the payloads and terms of the dead.
+        let payloads = PayloadSegment::gather(chunk.alive.iter().map(|at| chunk.payload(at)), &self.ledger);
+        let sparse_rows = |column| {
+            let rows = chunk.alive.iter().map(|at| chunk.sparse(column).row(at));
+            SparseSegment::gather(rows, &self.ledger).into_iter()
+        };
+        let mut sparse: Vec<_> = (0..self.state.layout.sparse.len()).map(sparse_rows).collect();
+        for (position, payload) in chunk.alive.iter().zip(payloads) {
+            let slot = self.push(chunk.id(position), payload);
+            for column in 0..self.state.layout.columns.len() {
+                let row = chunk.column(column).row(position);
+                self.push_row(slot, column, row.map(|row| row.iter().copied()));
+            }
+            for (column, rows) in sparse.iter_mut().enumerate() {
+                self.push_sparse(slot, column, rows.next().flatten());
+            }
+            self.state.ids.insert(chunk.id(position), slot);
+        }
+        chunk.alive.count()
     }
 
     fn chunk(&self, number: usize) -> Option<&Arc<Chunk>> {
@@ -173,9 +232,14 @@ impl Store {
             Effect::Delete(_) | Effect::Payloads(..) | Effect::Index(..) => 0,
         };
         let wanted: usize = effects.iter().map(points).sum();
-        let room = limits::MAX_SLOTS.saturating_sub(self.state.chunks.len() * self.state.layout.chunk_slots);
+        let Layout {
+            chunk_slots,
+            new_chunk_slots,
+            ..
+        } = *self.state.layout;
+        let room = limits::MAX_SLOTS.saturating_sub(self.state.chunks.len() * chunk_slots);
         // A chunk may be begun for the last few points.
-        if wanted + self.state.layout.chunk_slots > room {
+        if (wanted / new_chunk_slots + 1) * chunk_slots > room {
             let most = limits::MAX_SLOTS;
             let message = format!("{wanted} more points: the collection has used its {most} slots");
             return Err(Error::new(ErrorKind::ResourceExhausted, message));
@@ -260,24 +324,25 @@ impl Store {
             unreachable!("the open chunk exists")
         };
         let chunk = place.get_or_insert_with(|| Arc::new(Chunk::new(layout, ledger)));
-        let position = Arc::make_mut(chunk).push_entry(id, payload);
-        if position == 0 || position + 1 == layout.chunk_slots {
+        let chunk = Arc::make_mut(chunk);
+        let position = chunk.push_entry(id, payload);
+        if position == 0 || chunk.is_full() {
             self.state.shape = Arc::default();
         }
         layout.slot(number, position)
     }
 
     fn push_row(&mut self, slot: u32, column: usize, row: Option<impl Iterator<Item = f32>>) {
-        let (number, _) = self.state.layout.locate(slot);
-        if let Some(Some(chunk)) = self.state.chunks.get_mut(number) {
-            Arc::make_mut(chunk).rows_mut(column).push(row);
+        let (number, position) = self.state.layout.locate(slot);
+        if let (Some(row), Some(Some(chunk))) = (row, self.state.chunks.get_mut(number)) {
+            Arc::make_mut(chunk).push_row((position, column), row);
         }
     }
 
     fn push_sparse(&mut self, slot: u32, column: usize, row: Option<SparseRow>) {
-        let (number, _) = self.state.layout.locate(slot);
-        if let Some(Some(chunk)) = self.state.chunks.get_mut(number) {
-            Arc::make_mut(chunk).sparse_mut(column).push(row);
+        let (number, position) = self.state.layout.locate(slot);
+        if let (Some(row), Some(Some(chunk))) = (row, self.state.chunks.get_mut(number)) {
+            Arc::make_mut(chunk).push_sparse((position, column), row);
         }
     }
 
@@ -290,10 +355,7 @@ impl Store {
     /// The number of a chunk with room for a point.
     fn open_chunk(&mut self) -> usize {
         if let Some(number) = self.open {
-            if self
-                .chunk(number)
-                .is_none_or(|chunk| chunk.filled() < self.state.layout.chunk_slots)
-            {
+            if self.chunk(number).is_none_or(|chunk| !chunk.is_full()) {
                 return number;
             }
             self.open = None;
@@ -348,7 +410,7 @@ impl Store {
 
     fn note_density(&mut self, number: usize) {
         if let Some(chunk) = self.chunk(number)
-            && chunk.alive.count() * SPARSE <= self.state.layout.chunk_slots
+            && chunk.alive.count() * SPARSE <= chunk.slots()
         {
             self.sparse.insert(number);
         }

@@ -67,9 +67,7 @@ pub(crate) fn on_snapshot<T>(
     let (state, shared) = (collection.snapshot()?, collection.shared());
     let (indexes, graphs) = (shared.indexes(), shared.graphs());
     let sparse = collection.shared().sparse_indexes();
-    let config = collection.config();
     search(Subject {
-        config: &config,
         state: &state,
         indexes: &indexes,
         graphs: &graphs,

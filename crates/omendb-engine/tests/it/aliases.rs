@@ -84,13 +84,13 @@ fn one_wrong_change_keeps_all_from_being_made() {
     check(
         create("c", "none"),
         ErrorKind::NotFound,
-        "collection \"none\" doesn't exist",
+        "Not found: Collection `none` doesn't exist!",
     );
     // An alias of an alias would make a chain.
     check(
         create("c", "b"),
         ErrorKind::NotFound,
-        "collection \"b\" doesn't exist",
+        "Not found: Collection `b` doesn't exist!",
     );
     check(rename("a", "c"), ErrorKind::NotFound, "alias \"a\" doesn't exist");
     check(

@@ -50,7 +50,7 @@ fn created_listed_deleted_and_created_again() {
     let error = engine.collection("c").unwrap_err();
     assert_eq!(
         (error.kind(), error.message()),
-        (ErrorKind::NotFound, "collection \"c\" doesn't exist")
+        (ErrorKind::NotFound, "Not found: Collection `c` doesn't exist!")
     );
 
     first

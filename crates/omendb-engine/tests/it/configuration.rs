@@ -75,9 +75,12 @@ fn what_is_refused_changes_nothing() {
                 .values_mut()
                 .for_each(|vector| vector.dimension = 3)
         },
-        "the size and distance of a vector cannot be changed",
+        "vector \"\": its size and distance cannot be changed",
     );
-    check(|config| config.vectors.clear(), "vectors: 0 of them, not 1 to 32");
+    check(
+        |config| config.vectors.clear(),
+        "vectors are added and deleted one by one",
+    );
     check(
         |config| {
             let long = Value::String("x".repeat(limits::MAX_METADATA_BYTES));
@@ -88,7 +91,10 @@ fn what_is_refused_changes_nothing() {
     let error = change(&engine, "other", set_all).unwrap_err();
     assert_eq!(
         (error.kind(), error.message()),
-        (ErrorKind::NotFound, "collection \"other\" doesn't exist")
+        (
+            ErrorKind::NotFound,
+            "Not found: Collection `other` doesn't exist!"
+        )
     );
 }
 
@@ -173,7 +179,7 @@ fn collections_of_the_first_catalogue_have_what_it_did_not_say_by_default() {
     let shared = || std::sync::Arc::new(fs.clone());
     let newest = AtomicFile::new(shared(), &path, *b"OMENCATL", u32::MAX);
     let (version, content) = newest.recover().unwrap().unwrap();
-    assert_eq!(version, 4);
+    assert_eq!(version, 5);
     // Up to the dimension and distance of the one vector: a count, an id, "main", a count, "", 4 bytes and 1.
     let first = &content[..4 + 16 + 6 + 2 + 2 + 5];
     let old = AtomicFile::new(shared(), &path, *b"OMENCATL", 1);
@@ -185,5 +191,5 @@ fn collections_of_the_first_catalogue_have_what_it_did_not_say_by_default() {
     let first = first.to_vec();
     assert_eq!(newest.recover().unwrap(), Some((1, first)));
     change(&engine, "main", |_| {}).unwrap();
-    assert_eq!(newest.recover().unwrap(), Some((4, content)));
+    assert_eq!(newest.recover().unwrap(), Some((5, content)));
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use omendb_engine::{
-    CollectionConfig, Distance, Engine, EngineOptions, Operation, Payload, Point, PointId, PointSelector,
-    PointVectors, SparseVector, Value, Vector, Vectors, WriteBatch,
+    CollectionConfig, Distance, Engine, EngineOptions, Error, Operation, Payload, Point, PointId,
+    PointSelector, PointVectors, SparseVector, Value, Vector, VectorConfig, Vectors, WriteBatch,
 };
 use omendb_sim::{CrashPoint, Rng, SimFs};
 
@@ -77,6 +77,7 @@ impl History {
                 );
             }
             1..=3 => self.engine.tick(),
+            4 if self.model.contains_key("two") => self.change_names(),
             _ if !self.model.contains_key(name) => {
                 self.engine.create_collection(name, config(name)).unwrap();
                 self.model.insert(name, Contents::new());
@@ -92,12 +93,32 @@ impl History {
         }
     }
 
+    /// Gives the points of `two` another vector, `extra`, or takes it from them, in the model too.
+    fn change_names(&mut self) {
+        let dimension = 1 + self.rng.below(400);
+        let change = |config: &mut CollectionConfig| {
+            if config.remove_vector("extra").is_ok() {
+                return Ok(());
+            }
+            let vector = VectorConfig::new(dimension, Distance::Dot);
+            config.add_vector("extra", vector).map(drop)
+        };
+        self.engine.change_vectors::<Error>("two", change).unwrap();
+        for (_, vectors) in self.model.get_mut("two").unwrap().values_mut() {
+            let mut left = by_name(vectors.clone());
+            left.remove("extra");
+            *vectors = of_names(left);
+        }
+    }
+
     /// A random change, made in the model.
     fn operation(&mut self, name: &str) -> Operation {
         let count = 1 + self.rng.below(12);
         let ids: Vec<PointId> = (0..count).map(|_| (self.rng.below(40) as u64).into()).collect();
         let contents = self.model.get_mut(name).unwrap();
-        let rng = &mut self.rng;
+        let config = self.engine.collection(name).unwrap().config();
+        let (rng, extra) = (&mut self.rng, config.vectors.get("extra"));
+        let name = (name, extra.map(|vector| vector.dimension));
         match rng.below(6) {
             0 | 1 => {
                 ids.iter().for_each(|id| drop(contents.remove(id)));
@@ -135,21 +156,27 @@ impl History {
 }
 
 /// Vectors that a point of the collection may have.
-fn vectors(rng: &mut Rng, name: &str) -> Vectors {
+fn vectors(rng: &mut Rng, (name, extra): (&str, Option<usize>)) -> Vectors {
     let row: Vec<f32> = (0..DIMENSION).map(|_| rng.below(1_000) as f32).collect();
     match rng.below(3) {
         _ if name == "one" => Vectors::Unnamed(row),
         0 => Vectors::Unnamed(row),
-        1 => Vectors::Named(vec![words(rng)]),
+        1 => {
+            let extra = extra.map(|dimension| {
+                let row: Vec<f32> = (0..dimension).map(|_| rng.below(1_000) as f32).collect();
+                ("extra".to_owned(), row.into())
+            });
+            Vectors::Named(extra.into_iter().chain([words(rng)]).collect())
+        }
         _ => Vectors::Named(vec![(String::new(), row.into()), words(rng)]),
     }
 }
 
 /// Replaces or takes away vectors of some points, in the model too.
-fn change_vectors(rng: &mut Rng, name: &str, contents: &mut Contents) -> Operation {
+fn change_vectors(rng: &mut Rng, name: (&str, Option<usize>), contents: &mut Contents) -> Operation {
     let chosen: Vec<PointId> = contents.keys().copied().filter(|_| rng.one_in(4)).collect();
     if rng.one_in(3) {
-        let doomed = if name == "two" && rng.one_in(2) {
+        let doomed = if name.0 == "two" && rng.one_in(2) {
             "words"
         } else {
             ""

@@ -56,5 +56,7 @@ mod sparse_search;
 mod unranked;
 /// What is refused, by name and value, and leaves no trace.
 mod validation;
+/// Vectors that are added to a collection and deleted from it: at once, for good, and no search goes wrong.
+mod vector_names;
 /// Vectors replaced and taken away, and upserts that ask what there is.
 mod vectors;

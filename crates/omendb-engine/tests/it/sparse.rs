@@ -104,7 +104,7 @@ fn names_of_sparse_vectors_are_checked() {
     );
     let many: Vec<String> = (0..32).map(|n| n.to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    check(&["x"], &many, "vectors: 33 of them, not 1 to 32");
+    check(&["x"], &many, "vectors: 33 of them, more than 32");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn wrong_sparse_vectors_are_refused() {
     check(
         "other",
         terms(&[(1, 1.0)]).into(),
-        "point 2: not existing vector name \"other\"",
+        "Wrong input: Not existing vector name error: other (point 2)",
     );
 }
 

@@ -436,7 +436,7 @@ fn vectors_of_the_other_kind_are_refused() {
     check(
         "other",
         Query::Nearest(terms(&[1])),
-        "not existing vector name \"other\"",
+        "Wrong input: Not existing vector name error: other",
     );
     let many: Vec<u32> = (0..65_536).collect();
     let many = Query::Recommend(Recommend {

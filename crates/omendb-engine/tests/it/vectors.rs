@@ -173,12 +173,12 @@ fn a_wrong_change_of_vectors_changes_nothing() {
     check(
         update(change(1, &[("sound", vec![0.0].into())])),
         ErrorKind::Invalid,
-        "point 1: not existing vector name \"sound\"",
+        "Wrong input: Not existing vector name error: sound (point 1)",
     );
     check(
         Operation::DeleteVectors(names(&["text", ""]), PointSelector::Ids(ids([1]))),
         ErrorKind::Invalid,
-        "not existing vector name \"\"",
+        "Wrong input: Not existing vector name error: (none is unnamed: say which of [\"image\", \"text\", \"words\"])",
     );
 }
 

@@ -252,12 +252,12 @@ mod tests {
         check_refused(
             json!({"vectors": {"c": {}}}),
             400,
-            "not existing vector name \"c\"",
+            "Wrong input: Not existing vector name error: c",
         );
         check_refused(
             json!({"vectors": {"": {}}}),
             400,
-            "the collection's vectors are named",
+            "(none is unnamed: say which of",
         );
         check_refused(
             json!({"vectors": {"a": {"size": 3}}}),

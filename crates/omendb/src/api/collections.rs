@@ -155,7 +155,7 @@ fn describe(
 fn describe_config(config: &CollectionConfig) -> Result<Value, ApiError> {
     let mut kept = options::kept(config)?;
     let described = |(name, vector): (&String, &VectorConfig)| describe_vector(name, vector, &kept);
-    let vectors = if config.is_unnamed() {
+    let vectors = if config.is_unnamed() && config.vectors.len() == 1 {
         json!(config.vectors.iter().next().map(described))
     } else {
         let named = config.vectors.iter();

@@ -19,7 +19,7 @@ use crate::http::ApiError;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CreateBody<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     vectors: Raw<'a>,
     #[serde(borrow, default)]
     sparse_vectors: Raw<'a>,
@@ -61,7 +61,7 @@ struct VectorBody<'a> {
 
 /// A distance by its name in the dialect.
 #[derive(Clone, Copy, Deserialize)]
-enum DistanceName {
+pub(super) enum DistanceName {
     Cosine,
     Dot,
     Euclid,
@@ -265,6 +265,17 @@ mod tests {
     }
 
     #[test]
+    fn a_collection_may_begin_without_vectors() {
+        for body in [
+            "{}",
+            r#"{"vectors":{}}"#,
+            r#"{"vectors":null,"sparse_vectors":null}"#,
+        ] {
+            check(body, Ok(&[]));
+        }
+    }
+
+    #[test]
     fn graphs_and_metadata_are_taken_as_they_are_said() {
         let body = r#"{"vectors":{"a":{"size":4,"distance":"Dot","hnsw_config":{"m":0}},"b":{"size":4,"distance":"Dot"}},
             "hnsw_config":{"ef_construct":50},"optimizers_config":{"indexing_threshold":0,"max_optimization_threads":"auto"},
@@ -333,8 +344,6 @@ mod tests {
 
     #[test]
     fn wrong_vectors_are_refused_with_their_value() {
-        check("{}", Err((422, "vectors")));
-        check(r#"{"vectors":{}}"#, Err((422, "vectors")));
         check(r#"{"vectors":{"size":0,"distance":"Dot"}}"#, Err((422, "size 0")));
         check(
             r#"{"vectors":{"size":70000,"distance":"Dot"}}"#,

@@ -17,6 +17,7 @@ pub mod points;
 pub mod scroll;
 pub mod search;
 pub mod vector_changes;
+pub mod vector_names;
 
 mod condition;
 mod create;

@@ -121,6 +121,16 @@ pub(crate) fn kept(config: &CollectionConfig) -> Result<Value, ApiError> {
         .map_err(|error| ApiError::internal(format!("the options of a collection: {error}")))
 }
 
+/// Takes what is kept of a vector from the options of `config`: the next one of that name begins without.
+pub(crate) fn forget_vector(config: &mut CollectionConfig, name: &str) -> Result<(), ApiError> {
+    let mut kept = kept(config)?;
+    let vectors = kept.get_mut("vectors").and_then(Value::as_object_mut);
+    if vectors.and_then(|vectors| vectors.remove(name)).is_some() {
+        config.options = encode(&kept)?;
+    }
+    Ok(())
+}
+
 /// Where the options of a vector are among those kept.
 pub(crate) fn vector_pointer(name: &str) -> String {
     format!("/vectors/{}", name.replace('~', "~0").replace('/', "~1"))

@@ -78,6 +78,16 @@ pub(super) struct UpdateResult {
     status: &'static str,
 }
 
+impl UpdateResult {
+    /// Of the write with that sequence number, by what was asked of it.
+    pub(super) fn of(sequence: u64, WriteParams { wait }: WriteParams) -> Self {
+        Self {
+            operation_id: sequence,
+            status: if wait { "completed" } else { "acknowledged" },
+        }
+    }
+}
+
 /// Parses and submits a write in a slot, then waits without one until it is durable and visible.
 pub(super) async fn write(
     app: &Arc<App>,
@@ -94,7 +104,7 @@ pub(super) async fn written(
     call: &mut Call,
     parse: impl FnOnce(&[u8]) -> Result<WriteBatch, ApiError> + Send + 'static,
 ) -> Result<(UpdateResult, usize), ApiError> {
-    let WriteParams { wait } = write_params(call)?;
+    let params = write_params(call)?;
     let collection = app.engine.collection(call.collection()?)?;
     let body = call.read_body().await?;
     let work = move |_: &mut Worker, tally: &mut Tally| {
@@ -108,11 +118,7 @@ pub(super) async fn written(
         .map_err(|_| ApiError::internal("a write was dropped without an outcome"))?;
     let WriteOutcome { sequence, stats } = outcome?;
     call.tally.written(stats);
-    let result = UpdateResult {
-        operation_id: sequence,
-        status: if wait { "completed" } else { "acknowledged" },
-    };
-    Ok((result, operations))
+    Ok((UpdateResult::of(sequence, params), operations))
 }
 
 type Pending = oneshot::Receiver<Result<WriteOutcome, omendb_engine::Error>>;

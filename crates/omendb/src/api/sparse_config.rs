@@ -36,9 +36,18 @@ struct IndexJson {
 
 #[derive(Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum ModifierName {
+pub(super) enum ModifierName {
     None,
     Idf,
+}
+
+impl From<ModifierName> for Modifier {
+    fn from(name: ModifierName) -> Self {
+        match name {
+            ModifierName::None => Self::None,
+            ModifierName::Idf => Self::Idf,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Deserialize, Serialize)]
@@ -74,10 +83,7 @@ fn sparse_config(path: &str, options: &RawValue) -> Result<SparseConfig, ApiErro
         return Err(refusal(&format!("{path}.index.datatype"), datatype));
     }
     Ok(SparseConfig {
-        modifier: match modifier {
-            None | Some(ModifierName::None) => Modifier::None,
-            Some(ModifierName::Idf) => Modifier::Idf,
-        },
+        modifier: modifier.map_or_else(Modifier::default, Modifier::from),
         index: SparseIndexOptions {
             full_scan_threshold,
             on_disk,

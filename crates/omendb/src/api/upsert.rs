@@ -99,7 +99,7 @@ pub(super) fn check_vectors(position: usize, id: PointId, vectors: &mut Vectors)
         Err(ApiError::unprocessable(message))
     };
     let vectors = match vectors {
-        Vectors::Unnamed(vector) if vector.is_empty() => return empty(),
+        // Where a collection has no vectors, an empty list is none; only the engine can tell.
         Vectors::Unnamed(_) => return Ok(()),
         Vectors::Named(vectors) => vectors,
     };
@@ -234,10 +234,6 @@ mod tests {
         check(
             &point(r#""id":"x","vector":[1]"#),
             Err((400, "points[1].id: invalid value: string \"x\"")),
-        );
-        check(
-            &point(r#""id":1,"vector":[]"#),
-            Err((422, "points[1].vector: empty vector `[]` of point 1")),
         );
         check(
             &point(r#""id":1,"vector":{"a":[]}"#),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use omendb_engine::{Operation, PointVectors, WriteBatch};
+use omendb_engine::{Operation, PointVectors, Vectors, WriteBatch};
 use serde::Deserialize;
 
 use super::filter::{FilterJson, checked, point_selector};
@@ -73,6 +73,15 @@ pub(super) fn parse_update(bytes: &[u8]) -> Result<WriteBatch, ApiError> {
             id: Id(id),
             vector: VectorsBody(mut vectors),
         } = body;
+        let is_empty = match &vectors {
+            Vectors::Unnamed(vector) => vector.is_empty(),
+            Vectors::Named(vectors) => vectors.is_empty(),
+        };
+        if is_empty {
+            return Err(ApiError::unprocessable(format!(
+                "points[{position}].vector: no vector to update point {id} with"
+            )));
+        }
         check_vectors(position, id, &mut vectors)?;
         changes.push(PointVectors { id, vectors });
     }
@@ -109,7 +118,7 @@ fn batch(operation: Operation) -> Result<WriteBatch, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use omendb_engine::{Filter, PointSelector, Vectors};
+    use omendb_engine::{Filter, PointSelector};
 
     use super::*;
 
@@ -167,6 +176,13 @@ mod tests {
             r#"{"points":[{"id":1,"vector":{"a":[]}}]}"#,
             Err((422, "points[0].vector: empty vector `[]` of point 1")),
         );
+        for nothing in ["[]", "{}"] {
+            check(
+                parse_update,
+                &format!(r#"{{"points":[{{"id":1,"vector":{nothing}}}]}}"#),
+                Err((422, "points[0].vector: no vector to update point 1 with")),
+            );
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub enum Action {
     /// A collection was created.
     #[serde(rename = "collection.created")]
     CollectionCreated,
-    /// A collection's options were changed.
+    /// A collection's options or its vectors were changed.
     #[serde(rename = "collection.changed")]
     CollectionChanged,
     /// A collection was deleted.

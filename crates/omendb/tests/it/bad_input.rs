@@ -52,8 +52,8 @@ const CASES: &[Case<'_>] = &[
         "PUT",
         POINTS,
         r#"{"points":[{"id":9,"vector":[]}]}"#,
-        422,
-        &["vector"],
+        400,
+        &["vector", "4", "0"],
     ),
     (
         "PUT",

@@ -98,7 +98,7 @@ fn a_change_moves_its_request_and_what_is_refused_changes_nothing() {
         (
             json!({"metadata": {"a": 2}, "vectors": {"x": {}}}),
             400,
-            "not existing vector name \"x\"",
+            "Wrong input: Not existing vector name error: x",
         ),
         (
             json!({"metadata": {"a": 2}, "shard_number": 1}),

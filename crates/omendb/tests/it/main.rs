@@ -52,3 +52,4 @@ mod sparse; // vectors of a few terms: kept, found through their index, and refu
 mod stages; // the stages of requests add up to the whole of them, and each is moved by what it names
 mod traces; // sampled requests become spans at a collector, and nobody waits for it
 mod vector_changes; // vectors replaced and taken away, and upserts with a rule
+mod vector_names; // vectors added to a collection and deleted from it

@@ -148,13 +148,13 @@ fn a_wrong_change_of_vectors_is_refused_by_name_and_changes_nothing() {
         "PUT",
         json!({"points": [good, {"id": 2, "vector": {"x": [0]}}]}),
         400,
-        "not existing vector name",
+        "Not existing vector name error",
     );
     check(
         "PUT",
         json!({"points": [good, {"id": 2, "vector": []}]}),
         422,
-        "points[1].vector: empty vector",
+        "points[1].vector: no vector to update point 2 with",
     );
     check(
         "PUT",
@@ -166,7 +166,7 @@ fn a_wrong_change_of_vectors_is_refused_by_name_and_changes_nothing() {
         "POST",
         json!({"points": [1], "vector": ["", "x"]}),
         400,
-        "not existing vector name",
+        "Not existing vector name error",
     );
     check(
         "POST",
