@@ -327,7 +327,9 @@ async fn keep_house(app: Arc<App>) {
         let look = move || {
             app.telemetry.turn_history();
             health::look(&app);
-            app.auth.reload_if_changed();
+            if let Some(result) = app.auth.reload_if_changed() {
+                app.audit.note_reload(&result);
+            }
             app.audit.sync();
         };
         // Files are read where waiting for a disk stops no connection.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use omendb_metrics::redacted;
+use omendb_metrics::{REDACTED, looks_secret, redacted};
 use serde::Serialize;
 
 use crate::timestamp::UnixTime;
@@ -41,6 +41,9 @@ pub enum Action {
     /// An API token was revoked.
     #[serde(rename = "token.revoked")]
     TokenRevoked,
+    /// Files of credentials had changed and were read again.
+    #[serde(rename = "credentials.reloaded")]
+    CredentialsReloaded,
     /// A user was added.
     #[serde(rename = "user.added")]
     UserAdded,
@@ -161,6 +164,7 @@ impl Line<'_> {
         let dated = Dated {
             time,
             line: Line {
+                actor: named(self.actor),
                 target: target.as_deref(),
                 detail: detail.as_deref(),
                 ..*self
@@ -177,8 +181,17 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// What may be written of a value that anybody can have sent. The names of credentials need none of this: they have
-/// been created, and an auditor has to know them, also where they are e-mail addresses.
+/// The name of a credential. An auditor has to know it, also where it is an e-mail address; but whoever pastes a key for a name
+/// has the key in no log.
+fn named(actor: &str) -> &str {
+    if actor.split('@').any(looks_secret) {
+        REDACTED
+    } else {
+        actor
+    }
+}
+
+/// What may be written of a value that anybody can have sent.
 fn shown(value: &str) -> String {
     let mut value = redacted(value).into_owned();
     if value.len() > LONGEST {

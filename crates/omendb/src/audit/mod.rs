@@ -91,6 +91,19 @@ impl Audit {
         });
     }
 
+    /// Writes down that files of credentials have changed and were read again.
+    pub(crate) fn note_reload(&self, result: &Result<(), String>) {
+        let outcome = match result {
+            Ok(()) => Outcome::Success,
+            Err(_) => Outcome::Failure,
+        };
+        self.put(Line {
+            outcome,
+            detail: result.as_ref().err().map(String::as_str),
+            ..Line::new(Action::CredentialsReloaded)
+        });
+    }
+
     /// Why the last line could not be written; health tells it.
     pub(crate) fn problem(&self) -> Option<String> {
         self.lock().problem.clone()
@@ -236,6 +249,28 @@ mod tests {
         assert_eq!(lines[0]["status"], 200);
         check(1, "outcome", "failure");
         check(1, "target", "_redacted");
+    }
+
+    #[test]
+    fn an_actor_is_named_unless_the_name_is_a_key() {
+        let fixture = Fixture::new("actor", 1 << 20);
+        let actors = [
+            ("ada", "ada"),
+            ("ada@example.com", "ada@example.com"),
+            ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", "_redacted"),
+            (
+                "ghp_16C7e42F292c6912E7710c838347Ae178B4a@example.com",
+                "_redacted",
+            ),
+        ];
+        for (actor, _) in actors {
+            let entry = Entry::new(Action::CollectionCreated, actor);
+            let request = ("r-1", Ipv4Addr::LOCALHOST.into());
+            fixture.audit.record(&entry, request, 200);
+        }
+        let lines = fixture.lines(FILE_NAME);
+        let shown: Vec<_> = lines.iter().map(|line| line["actor"].as_str()).collect();
+        assert_eq!(shown, actors.map(|(_, shown)| Some(shown)));
     }
 
     #[test]

@@ -151,7 +151,8 @@ async fn change(
     let app = Arc::clone(app);
     blocking(move || {
         credentials::update(&app.config.data_dir, change)?;
-        app.auth.reload_if_changed();
+        // Written down as what it was done for.
+        let _ = app.auth.reload_if_changed();
         Ok(())
     })
     .await

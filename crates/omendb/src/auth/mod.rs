@@ -111,14 +111,15 @@ impl Auth {
         problem.clone()
     }
 
-    /// Reads the files again if they have changed. A file that cannot be used is logged once, and what was last read
-    /// from it stays in force beside the newest contents of the others.
-    pub fn reload_if_changed(&self) {
+    /// Reads the files again if they have changed; says whether all of them could be used, or nothing if none has changed. A file
+    /// that cannot be used is logged once, and what was last read from it stays in force beside the newest contents
+    /// of the others.
+    pub fn reload_if_changed(&self) -> Option<Result<(), String>> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken before reading: a change in between is then seen the next time.
         let fingerprint = self.files.fingerprint();
         if fingerprint == watched.fingerprint {
-            return;
+            return None;
         }
         watched.fingerprint = fingerprint;
         let read = self.files.read(&mut watched.contents);
@@ -139,7 +140,8 @@ impl Auth {
         if let Some(problem) = &problem {
             tracing::error!(problem, "credentials not usable, those read before stay in force");
         }
-        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem.clone();
+        Some(problem.map_or(Ok(()), Err))
     }
 
     /// Decides who asks, from the head of the request alone. What they may do is [`Caller::check_access`]'s to say.

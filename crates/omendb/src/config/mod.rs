@@ -7,7 +7,7 @@ mod setting;
 use std::fmt;
 use std::path::Path;
 
-use omendb_metrics::redacted;
+use omendb_metrics::{REDACTED, is_secret_key, redacted};
 
 pub use keys::{Config, KEYS, Key};
 pub use markdown::markdown;
@@ -50,7 +50,13 @@ impl fmt::Display for ConfigError {
             origin,
             reason,
         } = self;
-        let (value, reason) = (redacted(value), redacted(reason));
+        // A file may hold what was meant for another, and a secret may stand where a key belongs.
+        let value = if is_secret_key(key) {
+            REDACTED.into()
+        } else {
+            redacted(value)
+        };
+        let (key, reason) = (redacted(key), redacted(reason));
         write!(formatter, "{key} = \"{value}\" ({origin}): {reason}")
     }
 }

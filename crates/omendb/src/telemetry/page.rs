@@ -9,6 +9,7 @@ use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::error::ApiError;
 use crate::http::reply::Reply;
+use crate::log::scope::Scope;
 
 /// Shortest page worth compressing, bytes.
 const SHORTEST_COMPRESSED: usize = 1024;
@@ -89,7 +90,7 @@ pub(crate) async fn render<T: Send + 'static>(
     let permit = app.telemetry.renderings.acquire().await;
     let _permit = permit.map_err(|_| ApiError::internal("renderings are closed"))?;
     let app = Arc::clone(app);
-    let rendered = tokio::task::spawn_blocking(move || work(&app)).await;
+    let rendered = tokio::task::spawn_blocking(Scope::carry(move || work(&app))).await;
     rendered.map_err(|error| ApiError::internal(format!("rendering metrics: {error}")))
 }
 

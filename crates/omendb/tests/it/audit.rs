@@ -51,6 +51,50 @@ fn act(admin: &mut Client, server: &Server) {
 }
 
 #[test]
+fn credentials_that_are_read_again_have_a_line() {
+    let directory = Directory::new();
+    directory.token("admin", &["--permission", "admin"]);
+    let server = Server::start_in(&directory, &[]);
+    let until = |outcome: &str| {
+        let begin = std::time::Instant::now();
+        let is_there = |line: &Value| line["action"] == "credentials.reloaded" && line["outcome"] == outcome;
+        loop {
+            let found = lines(&directory).into_iter().find(is_there);
+            if let Some(line) = found {
+                return line;
+            }
+            assert!(
+                begin.elapsed().as_secs() < 30,
+                "no {outcome} in {:#?}",
+                lines(&directory)
+            );
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    directory.token("second", &["--permission", "data:read"]);
+    let line = until("success");
+    assert_eq!(
+        (&line["actor"], &line["detail"]),
+        (&json!("server"), &Value::Null),
+        "{line}"
+    );
+    let files = std::fs::read_dir(directory.data())
+        .expect("the data directory")
+        .flatten();
+    let path = files
+        .map(|file| file.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .expect("the file of credentials");
+    std::fs::write(&path, "{ this is none").expect("it can be written");
+    let line = until("failure");
+    assert!(
+        line["detail"].as_str().is_some_and(|detail| !detail.is_empty()),
+        "{line}"
+    );
+    drop(server);
+}
+
+#[test]
 fn every_act_and_refusal_has_its_line_and_none_a_secret() {
     let directory = Directory::new();
     let secret = directory.token("admin", &["--permission", "admin"]);
