@@ -145,14 +145,14 @@ impl<'a> FilteredScan<'a> {
             ranks,
             dots,
         } = &mut self.scratch;
-        let is_sparse = candidates.count() * SPARSE_ROWS <= chunk.filled();
+        let is_sparse = candidates.count() * SPARSE_ROWS <= rows.filled();
         let is_optimistic = if is_sparse {
             for position in candidates.iter() {
                 ranks[position] = self.comparison.compare(rows, position, self.stats);
             }
             false
         } else {
-            let filled = chunk.filled();
+            let filled = rows.filled();
             let out = (&mut ranks[..filled], &mut dots[..filled]);
             self.comparison.ranks(rows, out, self.stats)
         };

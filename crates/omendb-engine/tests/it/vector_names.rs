@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use omendb_engine::{
-    Collection, CollectionConfig, Distance, Engine, Error, ErrorKind, Modifier, Operation, Payload, Plan,
-    Point, PointId, PointVectors, SearchRequest, SparseConfig, SparseVector, VectorConfig, Vectors,
-    WriteBatch,
+    Collection, CollectionConfig, Condition, Distance, Engine, Error, ErrorKind, Filter, Modifier, Operation,
+    Payload, Plan, Point, PointId, PointVectors, SearchRequest, SparseConfig, SparseVector, VectorConfig,
+    Vectors, WriteBatch,
 };
 use omendb_sim::{Fault, Rng, SimFs};
 use omendb_storage::{Access, FileSystem};
@@ -183,6 +183,38 @@ fn a_vector_that_is_deleted_is_gone_and_its_name_begins_anew() {
     assert_eq!(contents(&engine.collection("main").unwrap()), bare);
     engine.close();
     assert_eq!(contents(&open(&fs).collection("main").unwrap()), bare);
+}
+
+/// Rows end with the last point of a chunk that has the vector. A filtered scan once took them to be as many as the
+/// points, and panicked.
+#[test]
+fn points_at_the_end_of_a_chunk_may_lack_the_vector() {
+    let (_fs, engine, collection) = bare();
+    add(&engine, "a", 2).unwrap();
+    let some = |id: u64| {
+        if id % 10 < 8 {
+            vec![("a", &[1.0, 0.5][..])]
+        } else {
+            vec![]
+        }
+    };
+    for count in [9, 300] {
+        upsert(&collection, (0..count).map(|id| point(id, &some(id))));
+        let all: std::collections::HashSet<PointId> = (0..count).map(PointId::from).collect();
+        let filter = Filter::of(Condition::HasId(all));
+        let filtered = SearchRequest {
+            limit: 1_000,
+            filter: Some(Arc::new(filter)),
+            ..nearest("a", &[1.0, 0.0])
+        };
+        let expected: Vec<PointId> = (0..count).filter(|id| id % 10 < 8).map(PointId::from).collect();
+        assert_eq!(found(&engine, &filtered), Ok(expected.clone()));
+        let unfiltered = SearchRequest {
+            filter: None,
+            ..filtered
+        };
+        assert_eq!(found(&engine, &unfiltered), Ok(expected));
+    }
 }
 
 #[test]
