@@ -27,13 +27,15 @@ const ROUNDS: usize = 5;
 const QUERIES: usize = 5_000;
 /// Clients of the second load.
 const MANY: usize = 8;
+/// Most candidates that are tried for a recall.
+const MAX_EF: usize = 4_096;
 /// The collection is indexed when it is green and has counted the same vectors for so long.
 const SETTLED_S: f64 = 2.0;
 /// The longest wait for an index.
 const MAX_INDEXING_S: f64 = 900.0;
 
 /// What only this benchmark takes.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct HttpOptions {
     /// `--url http://HOST:PORT`: a peer, instead of a server of our own.
     pub(crate) url: Option<String>,
@@ -41,6 +43,8 @@ pub(crate) struct HttpOptions {
     pub(crate) pid: Option<u32>,
     /// `--ef N`: candidates a graph search keeps.
     pub(crate) ef: Option<usize>,
+    /// `--recall SHARE`: as many candidates as it takes to find this share of the true neighbours, instead of `--ef`.
+    pub(crate) recall: Option<f64>,
     /// `--queries N`: of one round.
     pub(crate) queries: Option<usize>,
     /// `--filter NAME`: what the hits have to pass.
@@ -68,8 +72,15 @@ pub(crate) fn measure(options: &Options) -> Result<Report, String> {
         collection.create_indexes()?;
     }
     ingest(&collection, (&packages, &points), &mut report)?;
-    let requests = requests(&collection, &queries, (&options.http, truth.filter()));
-    report.push("recall", recall(&collection, &requests, &truth)?);
+    let requests = |ef| requests(&collection, &queries, (ef, truth.filter()));
+    let recall = |ef| recall(&collection, &requests(ef), &truth);
+    let ef = match options.http.recall {
+        None => options.http.ef,
+        Some(wanted) => Some(least_ef(wanted, |ef| recall(Some(ef)))?),
+    };
+    let requests = requests(ef);
+    report.push("ef", ef);
+    report.push("recall", recall(ef)?);
     measure_load(
         &target,
         &requests,
@@ -96,7 +107,7 @@ pub(crate) fn loaded<'t>(
     let collection = target.create_collection(points.columns())?;
     ingest(&collection, (&packages, &points), &mut Report::default())?;
     let queries = dataset::queries(&directory)?;
-    let requests = requests(&collection, &queries, (&HttpOptions::default(), None));
+    let requests = requests(&collection, &queries, (None, None));
     Ok((collection, requests))
 }
 
@@ -139,11 +150,11 @@ fn ingest(
 fn requests(
     collection: &Collection<'_>,
     queries: &Matrix<f32>,
-    (options, filter): (&HttpOptions, Option<&Value>),
+    (ef, filter): (Option<usize>, Option<&Value>),
 ) -> Vec<Vec<u8>> {
     let of_row = |row: usize| {
         let mut body = json!({"query": queries.row(row), "limit": K});
-        if let Some(ef) = options.ef {
+        if let Some(ef) = ef {
             body["params"] = json!({"hnsw_ef": ef});
         }
         if let Some(filter) = filter {
@@ -153,6 +164,29 @@ fn requests(
         request(collection.host(), ("POST", &path), &body.to_string())
     };
     (0..queries.rows()).map(of_row).collect()
+}
+
+/// The least number of candidates with which queries find this share of the true neighbours.
+fn least_ef(wanted: f64, recall: impl Fn(usize) -> Result<f64, String>) -> Result<usize, String> {
+    // More candidates find more, so that the least of them is between two that are halved.
+    let (mut too_few, mut enough) = (K - 1, K);
+    while recall(enough)? < wanted {
+        (too_few, enough) = (enough, enough * 2);
+        if enough > MAX_EF {
+            return Err(format!(
+                "--recall {wanted}: not reached with {too_few} candidates"
+            ));
+        }
+    }
+    while enough - too_few > 1 {
+        let middle = usize::midpoint(too_few, enough);
+        if recall(middle)? < wanted {
+            too_few = middle;
+        } else {
+            enough = middle;
+        }
+    }
+    Ok(enough)
 }
 
 /// The mean share of the true neighbours that the answers have.
@@ -218,4 +252,24 @@ fn median(rounds: &[Round], figure: impl Fn(&Round) -> Option<f64>) -> Option<f6
     let mut figures: Vec<f64> = rounds.iter().map(figure).collect::<Option<_>>()?;
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_number_of_candidates_is_found() {
+        let check = |wanted: f64, expected: Option<usize>| {
+            // 1 - 1/ef: 0.9 with 10, 0.99 with 100.
+            let found = least_ef(wanted, |ef| Ok(1.0 - 1.0 / ef as f64));
+            assert_eq!(found.ok(), expected, "{wanted}");
+        };
+        check(0.0, Some(K));
+        check(0.9, Some(K));
+        check(0.95, Some(20));
+        check(0.9875, Some(80));
+        check(0.99, Some(100));
+        check(1.0, None);
+    }
 }

@@ -67,7 +67,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ),
     (
         "http",
-        "1,000 queries over HTTP by 1 and by 8 clients [--url URL [--pid N]] [--ef N] [--queries N] [--filter NAME]",
+        "1,000 queries over HTTP by 1 and by 8 clients [--url URL [--pid N]] [--ef N | --recall SHARE] [--queries N] [--filter NAME]",
         http::measure,
     ),
     (
@@ -171,6 +171,7 @@ impl Options {
                 "--url" => options.http.url = Some(value()?.clone()),
                 "--pid" => options.http.pid = Some(number(argument, value()?)?),
                 "--ef" => options.http.ef = Some(number(argument, value()?)?),
+                "--recall" => options.http.recall = Some(share(argument, value()?)?),
                 "--queries" => options.http.queries = Some(number(argument, value()?)?),
                 "--filter" => options.http.filter = Some(value()?.clone()),
                 unknown => return Err(format!("unknown argument '{unknown}'")),
@@ -178,6 +179,12 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+/// The value of an option that is a share, none and all included.
+fn share(option: &str, value: &str) -> Result<f64, String> {
+    let share = value.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| format!("{option} {value}: not a number from 0 to 1"))
 }
 
 /// The value of an option that is a number above zero.
