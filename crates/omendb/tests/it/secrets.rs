@@ -121,6 +121,15 @@ fn heads(planter: &mut Planter) -> Vec<Request> {
         get(format!("/metrics?{}=1", s())),
         get(format!("/debug/recall?db_id={}", s())),
         get(format!("/debug/recall?{}=1", s())),
+        get(format!("/debug/slow-queries?db_id={}", s())),
+        get(format!("/debug/slow-queries?trace_id={}", s())),
+        get(format!("/debug/slow-queries?{}=1", s())),
+        get(format!("/metrics/history?name={}", s())),
+        get(format!(
+            "/metrics/history?name=omendb_metrics_series&since={}",
+            s()
+        )),
+        get(format!("/metrics/history?{}=1", s())),
         Request::new("DELETE", format!("/collections/{}", s()), Value::Null),
         Request::new("DELETE", format!("/auth/tokens/{}", s()), Value::Null),
         Request::new("DELETE", format!("/collections/c/index/{}", s()), Value::Null),
@@ -339,5 +348,65 @@ fn a_wrong_configuration_is_refused_without_showing_secrets() {
         let output = Directory::new().omendb(&["serve", flag, &secret]);
         assert_eq!(output.status.code(), Some(64), "{flag}");
         planter.check(flag, &String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// The stretch of a secret that must appear nowhere, by itself: as a password is, it looks like a word.
+fn shapeless(secret: &str) -> String {
+    let body = secret.rsplit(['-', '_', '.']).next().unwrap_or(secret);
+    body.split('@').next().unwrap_or(body).chars().take(20).collect()
+}
+
+#[test]
+fn a_wrong_file_is_refused_without_showing_secrets() {
+    let mut planter = Planter {
+        chance: Chance(11),
+        planted: Vec::new(),
+    };
+    // The configuration file, the variables, and the files of credentials that they name.
+    let refused = |planter: &mut Planter, file: &dyn Fn(&str) -> String, flag: &str| {
+        for _ in 0..6 {
+            let directory = Directory::new();
+            let path = directory.path().join("file");
+            std::fs::write(&path, file(&planter.secret())).expect("the file can be written");
+            let output = directory.omendb(&["serve", flag, &path.display().to_string()]);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(64), "{flag}: {said}");
+            assert!(!said.is_empty(), "{flag}");
+            planter.check(flag, &said);
+        }
+    };
+    let configurations: [&dyn Fn(&str) -> String; 8] = [
+        &|secret| format!("[http]\nmax_body = \"{secret}\"\n"),
+        &|secret| format!("listen = \"{secret}\"\n"),
+        &|secret| format!("[log]\nlevel = \"{secret}\"\n"),
+        &|secret| format!("\"{secret}\" = 1\n"),
+        &|secret| format!("[\"{secret}\"]\nlevel = 1\n"),
+        &|secret| format!("listen = {secret} ]\n"),
+        &|secret| format!("api_key = \"{secret}\"\n"),
+        // Not even its shape tells that it is one.
+        &|secret| format!("password = \"{}\"\n", shapeless(secret)),
+    ];
+    for configuration in configurations {
+        refused(&mut planter, configuration, "--config");
+    }
+    let credentials: [&dyn Fn(&str) -> String; 3] = [
+        &|secret| format!("{{\"version\": 1, \"{secret}\": 1}}"),
+        &|secret| format!("{{\"version\": 1, \"tokens\": \"{secret}\"}}"),
+        &|secret| format!("{{ {secret}"),
+    ];
+    for credentials in credentials {
+        refused(&mut planter, credentials, "--auth-tokens-file");
+    }
+    for variable in ["OMENDB_LISTEN", "OMENDB_HTTP_MAX_BODY", "OMENDB_TRACES_RATIO"] {
+        let directory = Directory::new();
+        let data = directory.data().display().to_string();
+        let mut command = crate::server::command(&["serve", "--data-dir", &data]);
+        let output = command
+            .env(variable, planter.secret())
+            .output()
+            .expect("omendb starts");
+        assert_eq!(output.status.code(), Some(64), "{variable}");
+        planter.check(variable, &String::from_utf8_lossy(&output.stderr));
     }
 }
