@@ -70,6 +70,7 @@ impl<'a> FilteredScan<'a> {
         let state = self.state;
         let mut entering = Entering::default();
         let mut rescoring = Rescoring::new(self.scratch.clock, self.stats);
+        let rescored_before = self.stats.rescored;
         for (number, chunk) in chunks {
             let mut candidates = self.candidates(number, chunk);
             if let Some(selection) = &mut selection {
@@ -103,6 +104,8 @@ impl<'a> FilteredScan<'a> {
             });
         }
         rescoring.finish(self.stats);
+        let rescored = self.stats.rescored - rescored_before;
+        self.comparison.count_compared(rescored, self.stats);
     }
 
     /// The points of a chunk that have the vector, but for those that the search starts from.

@@ -156,7 +156,10 @@ impl Nearest<'_> {
         let is_whole = is_whole && walk.count() >= depth;
         if is_whole {
             let begun = self.searcher.clock.now();
+            let rescored_before = self.stats.rescored;
             walk.found().for_each(|near| self.offer(near));
+            let rescored = self.stats.rescored - rescored_before;
+            self.comparison.count_compared(rescored, self.stats);
             self.stats.rescore_ns += self.searcher.clock.now().nanos_since(begun);
         }
         self.searcher.walk = walk;

@@ -9,7 +9,7 @@ use crate::graph::{Near, Seeker, Steps};
 use crate::search::among::Among;
 use crate::search::cost::Allowance;
 use crate::search::coverage::Coverage;
-use crate::state::State;
+use crate::state::{Chunk, State};
 
 /// The points that a walk may find.
 pub(super) struct Points<'a> {
@@ -60,9 +60,22 @@ impl Seeker for Points<'_> {
         if !chunk.alive.contains(position) || self.excluded.contains(&near.node) {
             return false;
         }
-        let Some(filter) = self.filter else {
-            return true;
-        };
+        match self.filter {
+            Some(filter) => self.test(filter, chunk, position),
+            None => true,
+        }
+    }
+
+    fn goes_on(&self, steps: Steps) -> bool {
+        let seen = count::value(steps.distances);
+        self.allowance.goes_on(seen, self.checked, self.passed)
+    }
+}
+
+impl Points<'_> {
+    /// Whether a point passes the filter, counted and timed. Apart, so that walks without a filter do not make room for it.
+    #[inline(never)]
+    fn test(&mut self, filter: &Filter, chunk: &Chunk, position: usize) -> bool {
         let begun = self.clock.now();
         let passes = Tested::point(&self.state.layout, chunk, position).passes(filter);
         self.stats.filter_ns += self.clock.now().nanos_since(begun);
@@ -71,10 +84,5 @@ impl Seeker for Points<'_> {
         self.checked += 1;
         self.passed += u64::from(passes);
         passes
-    }
-
-    fn goes_on(&self, steps: Steps) -> bool {
-        let seen = count::value(steps.distances);
-        self.allowance.goes_on(seen, self.checked, self.passed)
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use omendb_distance::{Distance, Kernels};
 use omendb_metrics::Clock;
 
+use crate::count;
 use crate::search::rescoring::Rescoring;
 use crate::search::screen::Screen;
 use crate::search::top_k::TopK;
@@ -48,6 +49,7 @@ pub(crate) fn scan<'a>(
     scratch.ranks.resize(layout.chunk_slots, 0.0);
     scratch.dots.resize(layout.chunk_slots, 0);
     let mut rescoring = Rescoring::new(scratch.clock, stats);
+    let rescored_before = stats.rescored;
     for (number, chunk) in chunks {
         let rows = chunk.column(target.column);
         let candidates = chunk.alive.and(&rows.present);
@@ -78,6 +80,7 @@ pub(crate) fn scan<'a>(
         });
     }
     rescoring.finish(stats);
+    comparison.count_compared(stats.rescored - rescored_before, stats);
 }
 
 /// NaN has to pass: it ranks last, it is not left out; and a bound that is NaN bounds nothing.
@@ -165,24 +168,30 @@ impl<'a> Comparison<'a> {
         stats.bytes_touched += rows * bytes as u64;
     }
 
-    /// The rank of one row: the bits that [`ranks`](Self::ranks) gives without codes, since a kernel's result does not
-    /// depend on how many rows it is given.
+    /// The rank of one row, to be [counted](Self::count_compared) afterwards: the bits that [`ranks`](Self::ranks) gives
+    /// without codes, since a kernel's result does not depend on how many rows it is given.
     pub(crate) fn rescore(&self, rows: &Rows, position: usize, stats: &mut SearchStats) -> f32 {
         stats.rescored += 1;
-        self.rank(rows, position, stats)
+        self.rank(rows, position)
+    }
+
+    /// Counts what comparing so many rows as they are has read and computed: once for all of them, since there may be many.
+    pub(crate) fn count_compared(&self, rows: Count, stats: &mut SearchStats) {
+        let query = self.target.query;
+        stats.elements += rows * query.len() as u64;
+        stats.elements_in_full_vectors += rows * self.kernels.elements_in_full_vectors(query.len()) as u64;
+        stats.bytes_touched += rows * size_of_val(query) as u64;
     }
 
     /// The rank of one row that was not compared before.
     pub(crate) fn compare(&self, rows: &Rows, position: usize, stats: &mut SearchStats) -> f32 {
         stats.distance_computations += 1;
-        self.rank(rows, position, stats)
+        self.count_compared(count::of(1), stats);
+        self.rank(rows, position)
     }
 
-    fn rank(&self, rows: &Rows, position: usize, stats: &mut SearchStats) -> f32 {
+    fn rank(&self, rows: &Rows, position: usize) -> f32 {
         let query = self.target.query;
-        stats.elements += query.len() as u64;
-        stats.elements_in_full_vectors += self.kernels.elements_in_full_vectors(query.len()) as u64;
-        stats.bytes_touched += size_of_val(query) as u64;
         self.sign() * self.kernels.raw(self.target.distance, query, rows.slot(position))
     }
 
