@@ -14,8 +14,8 @@ use crate::sample::{Sample, Value};
 use crate::snapshot::{PieceId, Snapshot};
 use crate::text::{BLOCK, push_blocks};
 use crate::wire::{
-    delimited, double, integer_len, push_bytes, push_delimited, push_double, push_integer,
-    push_integer_field, push_message, zigzag,
+    delimited, double, integer, integer_len, push_bytes, push_delimited, push_double, push_integer,
+    push_integer_field, push_message, put_integer, zigzag,
 };
 
 /// Fields of `Metric`.
@@ -34,6 +34,9 @@ const NATIVE_EXEMPLAR: [u8; 2] = [0x82, 0x01];
 const SCALAR_BYTES: usize = 136;
 const HISTOGRAM_BYTES: usize = 1_000;
 const EXEMPLAR_BYTES: usize = 90;
+
+/// Bytes made room for at once.
+const ROOM: usize = 16 << 10;
 
 impl Snapshot {
     /// The page as delimited protocol buffers. Every chosen family is there, also without series.
@@ -165,11 +168,22 @@ impl End {
     }
 
     #[inline]
-    fn push(&self, out: &mut Vec<u8>, value: f64) {
-        let at = out.len();
-        push_blocks(out, &self.bytes, self.length);
+    fn put(&self, room: &mut [u8], value: f64) {
+        room[..BLOCK].copy_from_slice(&self.bytes);
         // Written over what was copied: a copy of what has just been written would wait for it.
-        out[at + VALUE.start..at + VALUE.end].copy_from_slice(&value.to_le_bytes());
+        room[VALUE].copy_from_slice(&value.to_le_bytes());
+    }
+}
+
+/// Copies the first `length` bytes of `from` in blocks, as [`push_blocks`] does, to where there is room for one block more.
+#[inline]
+fn put_blocks(room: &mut [u8], from: &[u8], length: usize) {
+    for (room, from) in room
+        .chunks_exact_mut(BLOCK)
+        .zip(from.chunks_exact(BLOCK))
+        .take(length.div_ceil(BLOCK))
+    {
+        room.copy_from_slice(from);
     }
 }
 
@@ -188,18 +202,26 @@ impl<'s> Page<'s> {
     fn push_family(&mut self, out: &mut Vec<u8>, family: &FamilyInfo, samples: &[Sample]) {
         push_delimited(out, expected_bytes(family, samples), |out| {
             out.extend_from_slice(&family.protobuf_header);
+            let mut end = out.len();
             for sample in samples {
                 let made_for = (sample.head_and_last().0, sample.open);
                 if self.made_for != Some(made_for) {
                     self.make(made_for);
                 }
-                match self.snapshot.value_of(sample) {
-                    Value::Unsigned(value) => self.push_scalar(out, (family.kind, value as f64), sample),
-                    Value::Signed(value) => self.push_scalar(out, (family.kind, value as f64), sample),
-                    Value::Float(value) => self.push_scalar(out, (family.kind, value), sample),
-                    Value::Distribution(distribution) => self.push_histogram(out, sample, distribution),
-                }
+                let value = match self.snapshot.value_of(sample) {
+                    Value::Unsigned(value) => value as f64,
+                    Value::Signed(value) => value as f64,
+                    Value::Float(value) => value,
+                    Value::Distribution(distribution) => {
+                        out.truncate(end);
+                        self.push_histogram(out, sample, distribution);
+                        end = out.len();
+                        continue;
+                    }
+                };
+                end = self.put_scalar(out, end, (family.kind, value), sample);
             }
+            out.truncate(end);
         });
     }
 
@@ -221,19 +243,29 @@ impl<'s> Page<'s> {
         self.histogram_start = timestamp(HISTOGRAM_START, started);
     }
 
+    /// Writes a series at `at`, from where on the room of `out` is free, and says where it ends. Room is made for many at
+    /// a time: asking for it with every piece takes longer than the piece.
     #[inline]
-    fn push_scalar(&self, out: &mut Vec<u8>, (kind, value): (Kind, f64), sample: &Sample) {
+    fn put_scalar(&self, out: &mut Vec<u8>, at: usize, (kind, value): (Kind, f64), sample: &Sample) -> usize {
         let (head, head_len) = &self.head;
         let (last, last_len) = self.pieces.get(sample.head_and_last().1);
         let end = match kind {
             Kind::Counter => &self.ends[0],
             Kind::Gauge | Kind::Histogram => &self.ends[1],
         };
-        out.push(delimited(METRIC_OF_FAMILY));
-        push_integer(out, (head_len + last_len + end.length) as u64);
-        push_blocks(out, head, *head_len);
-        push_blocks(out, last, last_len);
-        end.push(out, value);
+        let length = head_len + last_len + end.length;
+        // The key, the length, and what the last block of each piece is longer than it.
+        let most = length + 3 * BLOCK + 16;
+        if out.len() < at + most {
+            out.resize(at + most + ROOM, 0);
+        }
+        let room = &mut out[at..at + most];
+        room[0] = delimited(METRIC_OF_FAMILY);
+        let begin = 1 + put_integer(&mut room[1..], length as u64);
+        put_blocks(&mut room[begin..], head, *head_len);
+        put_blocks(&mut room[begin + head_len..], last, last_len);
+        end.put(&mut room[begin + head_len + last_len..], value);
+        at + begin + length
     }
 
     fn push_histogram(&self, out: &mut Vec<u8>, sample: &Sample, distribution: &Distribution) {
@@ -266,10 +298,7 @@ fn push_classic(out: &mut Vec<u8>, distribution: &Distribution) {
             push_double(out, 2, bound);
         };
         match distribution.exemplar(index) {
-            None => {
-                out.extend_from_slice(&[delimited(3), integer_len(cumulative) as u8 + 10]);
-                push_bucket(out);
-            }
+            None => push_plain_bucket(out, cumulative, bound),
             Some(exemplar) => push_message(out, 3, EXEMPLAR_BYTES, |out| {
                 push_bucket(out);
                 out.push(delimited(3));
@@ -277,6 +306,19 @@ fn push_classic(out: &mut Vec<u8>, distribution: &Distribution) {
             }),
         }
     }
+}
+
+/// A `Bucket` without an exemplar, as one block.
+#[inline]
+fn push_plain_bucket(out: &mut Vec<u8>, cumulative: u64, bound: f64) {
+    let (mut block, end) = ([0; BLOCK], out.len());
+    block[..3].copy_from_slice(&[delimited(3), 0, integer(1)]);
+    let at = 3 + put_integer(&mut block[3..], cumulative);
+    block[1] = at as u8 + 7;
+    block[at] = double(2);
+    block[at + 1..at + 9].copy_from_slice(&bound.to_le_bytes());
+    out.extend_from_slice(&block);
+    out.truncate(end + at + 9);
 }
 
 /// The native buckets: the zero bucket is the grid's first, which holds everything up to the first bound; what is
@@ -290,10 +332,11 @@ fn push_native(out: &mut Vec<u8>, distribution: &Distribution) {
     // Runs of occupied buckets, and the index after the last of them, from which the distance to the next one counts.
     let (mut run, mut end) = (0..0, 0);
     let (mut deltas, mut before) = (Vec::with_capacity(64), 0);
-    for (bucket, &count) in distribution.buckets().iter().enumerate().skip(1) {
-        if count == 0 {
-            continue;
-        }
+    let occupied = distribution.buckets().chunks(8).enumerate();
+    let occupied = occupied
+        .filter(|(_, counts)| counts.iter().any(|count| *count > 0))
+        .flat_map(|(chunk, counts)| (chunk * 8..).zip(counts));
+    for (bucket, &count) in occupied.filter(|(bucket, count)| *bucket > 0 && **count > 0) {
         let index = zero_index + bucket as i64;
         if run.is_empty() || index != run.end {
             push_span(out, run, &mut end);
