@@ -12,6 +12,8 @@ use crate::redact;
 
 /// Longest name of a request, bytes.
 const LONGEST: usize = 64;
+/// Hexadecimal digits of a number.
+const NUMBER_DIGITS: usize = 16;
 
 /// The request an observation was made for, by the label that leads to it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,6 +36,19 @@ impl Origin {
         let is_fine =
             (1..=LONGEST).contains(&id.len()) && id.bytes().all(is_plain) && !redact::looks_secret(id);
         is_fine.then(|| Self::new("request_id", id))
+    }
+
+    /// A request that was given a number for a name: 16 lower-case hexadecimal digits, of which no secret is made.
+    pub fn numbered(number: u64) -> Self {
+        let mut value = [0; LONGEST];
+        for (place, digit) in value[..NUMBER_DIGITS].iter_mut().zip((0..NUMBER_DIGITS).rev()) {
+            *place = b"0123456789abcdef"[(number >> (4 * digit)) as usize & 15];
+        }
+        Self {
+            label: "request_id",
+            value,
+            length: NUMBER_DIGITS as u8,
+        }
     }
 
     fn new(label: &'static str, id: &str) -> Self {
@@ -180,6 +195,15 @@ mod tests {
         check(&"x".repeat(64), false, true);
         check(&"x".repeat(65), false, false);
         check("ghp_0123456789abcdefghijklmnopqrstuvwxyz", false, false);
+    }
+
+    #[test]
+    fn a_number_is_a_name_of_sixteen_digits() {
+        for number in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
+            let digits = format!("{number:016x}");
+            assert_eq!(Origin::numbered(number).id(), digits);
+            assert_eq!(Some(Origin::numbered(number)), Origin::request(&digits));
+        }
     }
 
     #[test]

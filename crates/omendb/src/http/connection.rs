@@ -168,7 +168,7 @@ fn raw_answer(app: &App, error: ApiError) -> Vec<u8> {
         reply.status,
         reply.content_type,
         reply.body.len(),
-        app.telemetry.request_ids.next(),
+        app.telemetry.request_ids.next().id(),
     )
     .into_bytes();
     for (name, value) in &reply.headers {

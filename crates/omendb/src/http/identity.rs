@@ -28,8 +28,8 @@ impl RequestIds {
     }
 
     /// The next name.
-    pub(crate) fn next(&self) -> String {
-        format!("{:016x}", self.next_number())
+    pub(crate) fn next(&self) -> Origin {
+        Origin::numbered(self.next_number())
     }
 
     /// The next name as a number.
@@ -57,7 +57,7 @@ impl Identity {
     pub(crate) fn of(headers: &HeaderMap, ids: &RequestIds) -> Self {
         let given = single(headers, &REQUEST_ID).and_then(Origin::request);
         Self {
-            request: given.or_else(|| Origin::request(&ids.next())),
+            request: given.or_else(|| Some(ids.next())),
             parent: single(headers, &TRACE_PARENT).and_then(TraceParent::parse),
         }
     }
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn names_differ() {
         let ids = RequestIds::new(1);
-        let names: std::collections::BTreeSet<_> = (0..10_000).map(|_| ids.next()).collect();
+        let names: std::collections::BTreeSet<_> = (0..10_000).map(|_| ids.next().id().to_owned()).collect();
         assert_eq!(names.len(), 10_000);
     }
 }
