@@ -8,8 +8,8 @@ use crate::sparse_index::{Region, SparseIndexes};
 use crate::state::{SlotBits, State, Terms};
 use crate::{SearchStats, SparseVector};
 
-/// The vectors with their values times what their terms are worth, `ln((points - with + 0.5) / (with + 0.5) + 1)`, among
-/// all points or those of the corpus.
+/// The vectors with their values times what their terms are worth, `ln((points - with + 0.5) / (with + 0.5) + 1)`, among the
+/// points that have the vector, all of them or those of the corpus.
 pub(super) fn weigh(
     subject: Subject<'_>,
     (column, corpus): (usize, Option<&Filter>),
@@ -24,10 +24,7 @@ pub(super) fn weigh(
     terms.sort_unstable();
     terms.dedup();
     let (counts, points) = match corpus {
-        None => {
-            let counts = count(subject.state, (subject.sparse, column), &terms, stats);
-            (counts, subject.state.ids.len())
-        }
+        None => count(subject.state, (subject.sparse, column), &terms, stats),
         Some(corpus) => count_among(subject, (column, corpus), &terms, stats),
     };
     let points = points as f64;
@@ -48,14 +45,14 @@ pub(super) fn weigh(
     vectors.iter().map(weighed).collect()
 }
 
-/// How many points have each of `terms`, which are ascending.
+/// How many points have each of `terms`, which are ascending, and how many have the vector at all.
 fn count(
     state: &State,
     (indexes, column): (&SparseIndexes, usize),
     terms: &[u32],
     stats: &mut SearchStats,
-) -> Vec<u64> {
-    let mut counts = vec![0; terms.len()];
+) -> (Vec<u64>, u64) {
+    let (mut counts, mut points) = (vec![0; terms.len()], 0);
     let per_region = REGION_SLOTS / state.layout.chunk_slots;
     for number in 0..state.chunk_count().div_ceil(per_region) {
         let region = indexes.region(state.layout.sparse[column].number, number);
@@ -65,6 +62,7 @@ fn count(
                 continue;
             };
             let rows = chunk.sparse(column);
+            points += chunk.alive.and(&rows.present).count() as u64;
             if region.is_some_and(|region| region.covers(at, rows)) {
                 living.insert(at, chunk.alive);
                 continue;
@@ -78,7 +76,7 @@ fn count(
             count_postings(region, terms, &living, (&mut counts, stats));
         }
     }
-    counts
+    (counts, points)
 }
 
 /// How many points of the corpus have each of `terms`, which are ascending, and how many have the vector at all.
