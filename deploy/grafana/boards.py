@@ -159,6 +159,7 @@ BOARDS = {
         ("Disk operations a second", "iops", [(rate("omendb_disk_read_operations_total"), "reads"), (rate("omendb_disk_write_operations_total"), "writes")]),
         ("Health of each part: 1 degraded, 2 unhealthy", "short", [("omendb_health_component_state", "{{instance}} {{component}}")]),
         ("Up for", "s", [("omendb_uptime_seconds", "{{instance}}")]),
+        ("Started", "dateTimeAsIso", [("1000 * process_start_time_seconds", "{{instance}}")]),
         ("Builds", "short", [("sum by (version, profile, target) (omendb_build_info)", "{{version}} {{profile}} {{target}}")]),
     ],
     "Cost of the metrics": [

@@ -25,6 +25,8 @@ instances:
     # The default of 2,000 series drops what is beyond them without a sign.
     max_returned_metrics: 100000
     persist_connections: true
+    # `version` is the Agent's own tag.
+    rename_labels: {version: omendb_version}
     metrics:
 "#;
 
@@ -49,6 +51,8 @@ instances:
     # The default of 2,000 series drops what is beyond them without a sign.
     max_returned_metrics: 100000
     persist_connections: true
+    # `version` is the Agent's own tag.
+    labels_mapper: {version: omendb_version}
     metrics:
 "#;
 
