@@ -330,6 +330,36 @@ mod tests {
             &with(r#""hnsw_config":{"mm":1}"#),
             Err((400, "hnsw_config.mm: unknown field `mm`")),
         );
+        check(
+            &with(r#""hnsw_config":{"full_scan_threshold":9}"#),
+            Err((422, "hnsw_config.full_scan_threshold: `9` is not at least 10")),
+        );
+        check(
+            r#"{"vectors":{"a":{"size":4,"distance":"Dot","hnsw_config":{"full_scan_threshold":9}}}}"#,
+            Err((422, "vectors.a.hnsw_config.full_scan_threshold: `9`")),
+        );
+        check(
+            &with(r#""optimizers_config":{"deleted_threshold":1.5}"#),
+            Err((
+                422,
+                "optimizers_config.deleted_threshold: `1.5` is not from 0 to 1",
+            )),
+        );
+        check(
+            &with(r#""optimizers_config":{"vacuum_min_vector_number":99}"#),
+            Err((
+                422,
+                "optimizers_config.vacuum_min_vector_number: `99` is not at least 100",
+            )),
+        );
+        check(
+            &with(r#""optimizers_config":{"max_segment_size":0}"#),
+            Err((422, "optimizers_config.max_segment_size: `0`")),
+        );
+        check(
+            &with(r#""wal_config":{"wal_capacity_mb":0}"#),
+            Err((422, "wal_config.wal_capacity_mb: `0` is not at least 1")),
+        );
         check(&with(r#""hnsw_config":7"#), Err((400, "hnsw_config")));
         check(&with(r#""colour":"red""#), Err((400, "unknown field `colour`")));
         check(

@@ -96,7 +96,11 @@ pub(crate) struct KeptOptions {
 
 impl KeptOptions {
     /// Adds these to the options that `config` has already; what is not said stays.
+    ///
+    /// # Errors
+    /// 422 for a number that the dialect does not allow, although it tunes nothing here.
     pub(crate) fn add_to(&self, config: &mut CollectionConfig) -> Result<(), ApiError> {
+        self.check()?;
         let mut kept = kept(config)?;
         for (name, vector) in &self.vectors {
             if vector.hnsw_config.as_ref().is_some_and(HnswOptions::is_empty)
@@ -113,6 +117,45 @@ impl KeptOptions {
         config.options = encode(&kept)?;
         Ok(())
     }
+}
+
+impl KeptOptions {
+    fn check(&self) -> Result<(), ApiError> {
+        check_graph("", self.hnsw_config.as_ref())?;
+        for (name, vector) in &self.vectors {
+            let separator = if name.is_empty() { "" } else { "." };
+            check_graph(&format!("vectors{separator}{name}."), vector.hnsw_config.as_ref())?;
+        }
+        if let Some(optimizers) = &self.optimizer_config {
+            let at = |field| format!("optimizers_config.{field}");
+            parse::within(
+                at("deleted_threshold"),
+                optimizers.deleted_threshold,
+                (0.0..=1.0, "from 0 to 1"),
+            )?;
+            parse::within(
+                at("vacuum_min_vector_number"),
+                optimizers.vacuum_min_vector_number,
+                (100.., "at least 100"),
+            )?;
+            parse::within(
+                at("max_segment_size"),
+                optimizers.max_segment_size,
+                (1.., "at least 1"),
+            )?;
+        }
+        let capacity = self.wal_config.as_ref().and_then(|wal| wal.wal_capacity_mb);
+        parse::within("wal_config.wal_capacity_mb", capacity, (1.., "at least 1"))
+    }
+}
+
+fn check_graph(path: &str, hnsw: Option<&HnswOptions>) -> Result<(), ApiError> {
+    let threshold = hnsw.and_then(|hnsw| hnsw.full_scan_threshold);
+    parse::within(
+        format_args!("{path}hnsw_config.full_scan_threshold"),
+        threshold,
+        (10.., "at least 10"),
+    )
 }
 
 /// The options kept in `config`: an object with those that were ever said.

@@ -1,7 +1,9 @@
 //! JSON bodies: parsed once and fast, and only when they are wrong a second time to say where.
 
-use serde::Deserialize;
+use std::fmt::Display;
+use std::ops::RangeBounds;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::http::ApiError;
@@ -43,6 +45,20 @@ pub(crate) fn at_least_one(field: &str, value: usize) -> Result<usize, ApiError>
         return Err(ApiError::unprocessable(format!("{field}: `0` is not at least 1")));
     }
     Ok(value)
+}
+
+/// Refuses a number that a validated field of the dialect cannot have, `expected` in words, also where it has no effect.
+pub(crate) fn within<T: PartialOrd + Display>(
+    field: impl Display,
+    value: Option<T>,
+    (range, expected): (impl RangeBounds<T>, &str),
+) -> Result<(), ApiError> {
+    match value.filter(|value| !range.contains(value)) {
+        None => Ok(()),
+        Some(value) => Err(ApiError::unprocessable(format!(
+            "{field}: `{value}` is not {expected}"
+        ))),
+    }
 }
 
 /// The slow second pass: tracking the path costs an allocation per level, which a good body never pays.

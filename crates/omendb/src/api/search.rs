@@ -79,10 +79,8 @@ struct BatchBody<'a> {
 pub(super) struct SearchParams {
     hnsw_ef: Option<usize>,
     exact: Option<bool>,
-    #[serde(rename = "quantization")]
-    _quantization: Option<QuantizationParams>,
-    #[serde(rename = "acorn")]
-    _acorn: Option<AcornParams>,
+    quantization: Option<QuantizationParams>,
+    acorn: Option<AcornParams>,
     #[serde(rename = "indexed_only")]
     _indexed_only: Option<bool>,
     idf: Option<IdfScope>,
@@ -110,8 +108,7 @@ struct QuantizationParams {
     _ignore: Option<bool>,
     #[serde(rename = "rescore")]
     _rescore: Option<bool>,
-    #[serde(rename = "oversampling")]
-    _oversampling: Option<f64>,
+    oversampling: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -119,8 +116,7 @@ struct QuantizationParams {
 struct AcornParams {
     #[serde(rename = "enable")]
     _enable: Option<bool>,
-    #[serde(rename = "max_selectivity")]
-    _max_selectivity: Option<f64>,
+    max_selectivity: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -266,6 +262,20 @@ fn prefetch(body: PrefetchBody<'_>, look_up: &LookUp<'_>) -> Result<Prefetch, Ap
 /// How the search is to be run.
 fn search_params(params: Option<SearchParams>) -> Result<Effort, ApiError> {
     let params = params.unwrap_or_default();
+    let oversampling = params
+        .quantization
+        .and_then(|quantization| quantization.oversampling);
+    parse::within(
+        "params.quantization.oversampling",
+        oversampling,
+        (1.0.., "at least 1"),
+    )?;
+    let selectivity = params.acorn.and_then(|acorn| acorn.max_selectivity);
+    parse::within(
+        "params.acorn.max_selectivity",
+        selectivity,
+        (0.0..=1.0, "from 0 to 1"),
+    )?;
     let ef = params
         .hnsw_ef
         .map(|ef| parse::at_least_one("params.hnsw_ef", ef))
@@ -514,6 +524,14 @@ mod tests {
         check(
             &with(r#""score_threshold":"high""#),
             Err((400, "score_threshold: invalid type: string \"high\"")),
+        );
+        check(
+            &with(r#""params":{"quantization":{"oversampling":0.5}}"#),
+            Err((422, "params.quantization.oversampling: `0.5` is not at least 1")),
+        );
+        check(
+            &with(r#""params":{"acorn":{"max_selectivity":1.5}}"#),
+            Err((422, "params.acorn.max_selectivity: `1.5` is not from 0 to 1")),
         );
         check(
             &with(r#""params":{"hnsw_ef":0}"#),
