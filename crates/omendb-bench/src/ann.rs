@@ -106,7 +106,7 @@ impl Drop for Scratch {
 
 /// An engine whose background work the caller does, and an empty collection for the points.
 pub(crate) fn open(scratch: &Scratch, dimension: usize) -> Result<(Arc<Engine>, Arc<Collection>), String> {
-    let engine = reopen(scratch)?;
+    let engine = reopen(scratch, |_| ())?;
     let config = CollectionConfig::unnamed(dimension, Distance::Cosine);
     let collection = engine
         .create_collection(COLLECTION, config)
@@ -114,12 +114,17 @@ pub(crate) fn open(scratch: &Scratch, dimension: usize) -> Result<(Arc<Engine>, 
     Ok((engine, collection))
 }
 
-/// The engine of a directory, with the collections that are there.
-pub(crate) fn reopen(scratch: &Scratch) -> Result<Arc<Engine>, String> {
-    let options = EngineOptions {
+/// The engine of a directory, with the collections that are there, opened as by default but for background work and what
+/// `change` changes.
+pub(crate) fn reopen(
+    scratch: &Scratch,
+    change: impl FnOnce(&mut EngineOptions),
+) -> Result<Arc<Engine>, String> {
+    let mut options = EngineOptions {
         has_housekeeping: false,
         ..EngineOptions::new(&scratch.0, 1)
     };
+    change(&mut options);
     let engine = Engine::open(options).map_err(|error| error.to_string())?;
     engine.load().map_err(|error| error.to_string())?;
     Ok(engine)

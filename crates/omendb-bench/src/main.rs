@@ -21,6 +21,7 @@ mod memory;
 mod metrics;
 mod observability;
 mod overhead;
+mod probe;
 mod recording;
 mod report;
 mod restart;
@@ -99,6 +100,11 @@ const BENCHMARKS: &[Benchmark] = &[
         "overhead",
         "instructions of a query with all that is counted, timed and recorded, beside a build that does none of it",
         overhead::measure,
+    ),
+    (
+        "probe",
+        "what the recall probe says of queries on 50,000 real points, beside the truth, and its processor time",
+        probe::measure,
     ),
     (
         "recording",

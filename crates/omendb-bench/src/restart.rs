@@ -30,7 +30,7 @@ pub(crate) fn measure(options: &Options) -> Result<Report, String> {
     engine.close();
     drop((engine, collection));
 
-    let engine = reopen(&scratch)?;
+    let engine = reopen(&scratch, |_| ())?;
     let (cpu, wall) = (process_cpu_s(), wall_s());
     engine.tick();
     let (resume_cpu_s, resume_s) = (process_cpu_s() - cpu, wall_s() - wall);
