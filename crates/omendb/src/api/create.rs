@@ -330,6 +330,21 @@ mod tests {
             &with(r#""hnsw_config":{"mm":1}"#),
             Err((400, "hnsw_config.mm: unknown field `mm`")),
         );
+        check(&with(r#""hnsw_config":7"#), Err((400, "hnsw_config")));
+        check(&with(r#""colour":"red""#), Err((400, "unknown field `colour`")));
+        check(
+            r#"{"vectors":{"a":{"size":4,"distance":"Dot","datatype":"uint8"}}}"#,
+            Err((422, "vectors.a.datatype: `uint8`")),
+        );
+        check(
+            r#"{"vectors":{"size":4,"distance":"Dot","multivector_config":{"comparator":"max_sim"}}}"#,
+            Err((422, "vectors.multivector_config")),
+        );
+    }
+
+    #[test]
+    fn numbers_without_effect_are_those_of_the_dialect() {
+        let with = |field: &str| format!(r#"{{"vectors":{{"size":4,"distance":"Dot"}},{field}}}"#);
         check(
             &with(r#""hnsw_config":{"full_scan_threshold":9}"#),
             Err((422, "hnsw_config.full_scan_threshold: `9` is not at least 10")),
@@ -359,16 +374,6 @@ mod tests {
         check(
             &with(r#""wal_config":{"wal_capacity_mb":0}"#),
             Err((422, "wal_config.wal_capacity_mb: `0` is not at least 1")),
-        );
-        check(&with(r#""hnsw_config":7"#), Err((400, "hnsw_config")));
-        check(&with(r#""colour":"red""#), Err((400, "unknown field `colour`")));
-        check(
-            r#"{"vectors":{"a":{"size":4,"distance":"Dot","datatype":"uint8"}}}"#,
-            Err((422, "vectors.a.datatype: `uint8`")),
-        );
-        check(
-            r#"{"vectors":{"size":4,"distance":"Dot","multivector_config":{"comparator":"max_sim"}}}"#,
-            Err((422, "vectors.multivector_config")),
         );
     }
 
