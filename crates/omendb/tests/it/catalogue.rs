@@ -162,6 +162,8 @@ pub(crate) fn server_in_its_second_life() -> (Server, String) {
     write(&mut client, 0..3000, 0);
     drop(server.kill());
     let mut options = vec!["--http-max-connections", "8", "--http-connection-queue", "1"];
+    // Whoever waits in that queue does so until somebody has looked.
+    options.extend(["--http-connection-queue-timeout", "20s"]);
     // Spans of every request, to a collector that is not there.
     options.extend(["--traces-endpoint", "http://127.0.0.1:1", "--traces-ratio", "1"]);
     (Server::start_in(&directory, &options), admin)
