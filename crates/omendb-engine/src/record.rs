@@ -21,6 +21,7 @@
 //! Everything is little-endian. Dimensions, names and numbers come from the catalogue; columns of numbers that it does
 //! not have any more are passed over. Snapshots consist of upserts too.
 
+mod reader;
 mod sparse;
 
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use crate::ledger::Ledger;
 use crate::numbering::Form;
 use crate::payload::{PayloadSegment, check_payload};
 use crate::state::{Chunk, Layout, SparseRow, Terms};
-use crate::{Error, IndexKind, Payload, PayloadPath, PointId, Uuid, limits};
+use crate::{Error, IndexKind, Payload, PointId, limits};
 
 const UPSERT: u8 = 1;
 const DELETE: u8 = 2;
@@ -47,6 +48,7 @@ const PARTIAL: u8 = 2;
 /// Bytes of an f32.
 const ELEMENT: usize = size_of::<f32>();
 
+pub(crate) use reader::Reader;
 use sparse::{SparseColumn, put_sparse_column};
 
 /// One row as it is in a record.
@@ -180,9 +182,9 @@ impl Payloads<'_> {
 /// # Errors
 /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when the bytes do not have this shape.
 pub(crate) fn decode<'a>(layout: &Layout, record: &'a [u8]) -> Result<Vec<Effect<'a>>, Error> {
-    let mut reader = Reader { bytes: record };
+    let mut reader = Reader::new(record);
     let mut effects = Vec::new();
-    while !reader.bytes.is_empty() {
+    while !reader.is_at_end() {
         let kind = reader.byte()?;
         if kind == INDEX {
             effects.push(reader.index()?);
@@ -388,204 +390,13 @@ fn put_column(record: &mut Vec<u8>, rows: &[Option<&[f32]>]) {
     }
 }
 
-/// Reads what is written here, and checks it.
-pub(crate) struct Reader<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes }
-    }
-
-    /// What was not read yet.
-    pub(crate) fn rest(&self) -> &'a [u8] {
-        self.bytes
-    }
-
-    pub(crate) fn is_at_end(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// Points with columns of these forms, of which the upsert has those that the layout has.
-    fn upsert(
-        &mut self,
-        (layout, forms): (&Layout, &[(u32, Form)]),
-        ids: Vec<PointId>,
-    ) -> Result<Upsert<'a>, Error> {
-        let count = ids.len();
-        let mut columns: Vec<_> = layout
-            .columns
-            .iter()
-            .map(|column| Column::absent(column.dimension))
-            .collect();
-        let mut sparse: Vec<_> = layout.sparse.iter().map(|_| SparseColumn::default()).collect();
-        for &(number, form) in forms {
-            match form {
-                Form::Dense(dimension) => {
-                    let column = self.column(count, dimension)?;
-                    let place = layout.columns.iter().position(|known| known.number == number);
-                    if let Some(known) = place.and_then(|place| columns.get_mut(place)) {
-                        if known.dimension != dimension {
-                            return Err(Error::corrupt(format!(
-                                "record with a vector of dimension {dimension} where {} is expected",
-                                known.dimension
-                            )));
-                        }
-                        *known = column;
-                    }
-                }
-                Form::Sparse => {
-                    let column = self.sparse_column(count)?;
-                    let place = layout.sparse.iter().position(|known| known.number == number);
-                    if let Some(known) = place.and_then(|place| sparse.get_mut(place)) {
-                        *known = column;
-                    }
-                }
-            }
-        }
-        let payloads = self.payloads(count)?;
-        Ok(Upsert {
-            ids,
-            columns,
-            sparse,
-            payloads,
-        })
-    }
-
-    fn forms(&mut self) -> Result<Vec<(u32, Form)>, Error> {
-        let count = usize::from(u16::from_le_bytes(self.array()?));
-        if count > limits::MAX_VECTORS_PER_COLLECTION {
-            return Err(Error::corrupt(format!("record with columns of {count} vectors")));
-        }
-        (0..count)
-            .map(|_| Ok((u32::from_le_bytes(self.array()?), self.form()?)))
-            .collect()
-    }
-
-    /// What a record holds of one vector.
-    pub(crate) fn form(&mut self) -> Result<Form, Error> {
-        match self.byte()? {
-            SPARSE => Ok(Form::Sparse),
-            DENSE => match u32::from_le_bytes(self.array()?) as usize {
-                dimension @ 1..=limits::MAX_DIMENSION => Ok(Form::Dense(dimension)),
-                dimension => Err(Error::corrupt(format!(
-                    "record with a vector of dimension {dimension}"
-                ))),
-            },
-            other => Err(Error::corrupt(format!(
-                "record with a vector of unknown kind {other}"
-            ))),
-        }
-    }
-
-    fn index(&mut self) -> Result<Effect<'a>, Error> {
-        let kind = match self.byte()? {
-            0 => None,
-            number => {
-                let kind = IndexKind::ALL.get(usize::from(number) - 1);
-                let unknown = || Error::corrupt(format!("record with an index of unknown kind {number}"));
-                Some(*kind.ok_or_else(unknown)?)
-            }
-        };
-        let length = u16::from_le_bytes(self.array()?);
-        let key = std::str::from_utf8(self.take(usize::from(length))?)
-            .map_err(|_| Error::corrupt("record with an index key that is not UTF-8"))?;
-        key.parse::<PayloadPath>()
-            .map_err(|error| Error::corrupt(format!("record with an index: {error}")))?;
-        Ok(Effect::Index(key, kind))
-    }
-
-    fn payloads(&mut self, count: usize) -> Result<Payloads<'a>, Error> {
-        let lengths = self.pieces(count)?;
-        let total: u64 = lengths
-            .iter()
-            .map(|length| u64::from(u32::from_le_bytes(*length)))
-            .sum();
-        // Payload positions within a record are 32 bits.
-        let total =
-            u32::try_from(total).map_err(|_| Error::corrupt("record with more than 4 GiB of payload"))?;
-        let bytes = self.take(total as usize)?;
-        Ok(Payloads { lengths, bytes })
-    }
-
-    fn column(&mut self, count: usize, dimension: usize) -> Result<Column<'a>, Error> {
-        let (presence, present) = self.presence(count)?;
-        let rows = self.pieces(present.saturating_mul(dimension))?;
-        Ok(Column {
-            presence,
-            dimension,
-            rows,
-        })
-    }
-
-    /// Which of `count` points have a row, and how many.
-    fn presence(&mut self, count: usize) -> Result<(Presence<'a>, usize), Error> {
-        match self.byte()? {
-            ABSENT => Ok((Presence::None, 0)),
-            COMPLETE => Ok((Presence::All, count)),
-            PARTIAL => {
-                let bitmap = self.take(count.div_ceil(8))?;
-                let present = (0..count)
-                    .filter(|point| bitmap[point / 8] >> (point % 8) & 1 != 0)
-                    .count();
-                Ok((Presence::Some(bitmap), present))
-            }
-            other => Err(Error::corrupt(format!(
-                "record with a column of unknown kind {other}"
-            ))),
-        }
-    }
-
-    pub(crate) fn ids(&mut self, count: usize) -> Result<Vec<PointId>, Error> {
-        // Nine bytes are the shortest id, so a damaged count cannot make us allocate much more than the record.
-        let mut ids = Vec::with_capacity(count.min(self.bytes.len() / 9));
-        for _ in 0..count {
-            ids.push(match self.byte()? {
-                NUMBER => PointId::Number(u64::from_le_bytes(self.array()?)),
-                UUID => PointId::Uuid(Uuid::from_u128(u128::from_le_bytes(self.array()?))),
-                other => {
-                    return Err(Error::corrupt(format!(
-                        "record with an id of unknown kind {other}"
-                    )));
-                }
-            });
-        }
-        Ok(ids)
-    }
-
-    pub(crate) fn pieces(&mut self, count: usize) -> Result<&'a [[u8; 4]], Error> {
-        Ok(self.take(count.saturating_mul(4))?.as_chunks().0)
-    }
-
-    fn byte(&mut self) -> Result<u8, Error> {
-        Ok(self.array::<1>()?[0])
-    }
-
-    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let (bytes, rest) = self.bytes.split_first_chunk().ok_or_else(cut_short)?;
-        self.bytes = rest;
-        Ok(*bytes)
-    }
-
-    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
-        let (bytes, rest) = self.bytes.split_at_checked(length).ok_or_else(cut_short)?;
-        self.bytes = rest;
-        Ok(bytes)
-    }
-}
-
-fn cut_short() -> Error {
-    Error::corrupt("record cut short")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ledger::Component;
     use crate::numbering::Numbering;
     use crate::state::SparseRows;
-    use crate::{CollectionConfig, Distance, SparseConfig, Value, VectorConfig};
+    use crate::{CollectionConfig, Distance, SparseConfig, Uuid, Value, VectorConfig};
 
     fn config() -> CollectionConfig {
         let vector = |dimension| VectorConfig::new(dimension, Distance::Dot);
