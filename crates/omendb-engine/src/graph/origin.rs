@@ -117,27 +117,20 @@ impl<'a> Origin<'a> {
     #[inline]
     fn each_distance(&self, places: &[Place<'_>], mut take: impl FnMut(f32)) {
         let Form::Coded(from, certificate) = &self.form else {
-            return places
-                .iter()
-                .for_each(|&(block, position)| take(self.distance(block, position)));
+            return self.each_alone(places, &mut take);
         };
         let mut rows: [&[i8]; TOGETHER] = [&[]; TOGETHER];
         let mut certificates = [(0.0, 0.0); TOGETHER];
         let mut products = [0; TOGETHER];
-        for places in places.chunks(TOGETHER) {
+        'parts: for places in places.chunks(TOGETHER) {
             for (at, &(block, position)) in places.iter().enumerate() {
-                if let Some(codes) = block.rows().codes() {
-                    let (
-                        row,
-                        Certificate {
-                            scale,
-                            norm,
-                            error: _,
-                        },
-                    ) = codes.row(position);
-                    rows[at] = row;
-                    certificates[at] = (scale, norm);
-                }
+                let Some(codes) = block.rows().codes() else {
+                    self.each_alone(places, &mut take);
+                    continue 'parts;
+                };
+                let (row, certificate) = codes.row(position);
+                rows[at] = row;
+                certificates[at] = (certificate.scale, certificate.norm);
             }
             let count = places.len();
             self.kernels
@@ -146,6 +139,12 @@ impl<'a> Origin<'a> {
                 let product = *product as f32 * (certificate.scale * scale);
                 take(self.measure.of(product, certificate.norm, norm));
             }
+        }
+    }
+
+    fn each_alone(&self, places: &[Place<'_>], take: &mut impl FnMut(f32)) {
+        for &(block, position) in places {
+            take(self.distance(block, position));
         }
     }
 
