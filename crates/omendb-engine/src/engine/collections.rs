@@ -84,11 +84,7 @@ impl Engine {
         let mut catalog = lock_of(&self.catalog);
         self.check_open()?;
         let collection = self.collection(name)?;
-        let mut entry = entry_of(&catalog, name)?;
-        let before = entry.config.clone();
-        change(&mut entry.config)?;
-        entry.config.validate()?;
-        before.check_kept_vectors(&entry.config)?;
+        let (before, entry) = changed(&catalog, name, change)?;
         if !before.has_same_names(&entry.config) {
             return Err(Error::invalid("vectors are added and deleted one by one").into());
         }
@@ -116,11 +112,7 @@ impl Engine {
         let mut catalog = lock_of(&self.catalog);
         self.check_open()?;
         let collection = self.collection(name)?;
-        let mut entry = entry_of(&catalog, name)?;
-        let before = entry.config.clone();
-        change(&mut entry.config)?;
-        entry.config.validate()?;
-        before.check_kept_vectors(&entry.config)?;
+        let (before, mut entry) = changed(&catalog, name, change)?;
         entry.numbering.follow(&entry.config)?;
         // Before the catalogue says what then could not be done.
         collection.check_writable()?;
@@ -194,4 +186,18 @@ fn entry_of(catalog: &Catalog, name: &str) -> Result<CatalogEntry, Error> {
         .get(name)
         .cloned()
         .ok_or_else(|| no_collection(name))
+}
+
+/// The configuration of a collection, and its entry with what `change` makes of that, checked.
+fn changed<E: From<Error>>(
+    catalog: &Catalog,
+    name: &str,
+    change: impl FnOnce(&mut CollectionConfig) -> Result<(), E>,
+) -> Result<(CollectionConfig, CatalogEntry), E> {
+    let mut entry = entry_of(catalog, name)?;
+    let before = entry.config.clone();
+    change(&mut entry.config)?;
+    entry.config.validate()?;
+    before.check_kept_vectors(&entry.config)?;
+    Ok((before, entry))
 }
